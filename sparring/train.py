@@ -1,0 +1,259 @@
+"""The game.  Two losses, one step, one loop; everything else in the library serves these.
+
+Shapes: x is (B, ...) as its space plays it; c is (B, ...) or None; z is (B, dim); scores and losses are (B,), or (B, L)
+from a critic that judges every token.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Module
+from torch.optim import Adam, Optimizer
+
+from . import parallel
+from .chance import generator, seeded
+from .losses import Loss, relativistic
+from .penalties import Penalty, Turn, r1, r2
+from .schedules import Schedule, constant
+
+Batch = tuple[Tensor, Tensor | None]
+Glass = Callable[[Tensor], Tensor]
+Stats = dict[str, Tensor]
+
+
+def critic_loss(m: Method, s: State, x: Tensor, c: Tensor | None, z: Tensor) -> tuple[Tensor, Stats]:
+    """f(D(x,c), D(G(z,c),c)) + sum_i w_i P_i, with G held still."""
+    D = through(m.augment, s.D, x, s.memory)
+    with torch.no_grad():
+        fake = s.G(z, c)
+    real, fake = x.detach().requires_grad_(), fake.float().requires_grad_()
+    turn = Turn(D, c, real, fake, D(real, c), D(fake, c), s.memory)
+
+    loss = m.loss.critic(turn.d_real, turn.d_fake)
+    stats = {"D/loss": loss, "score/real": turn.d_real, "score/fake": turn.d_fake}
+    for penalty, weight in m.penalties:
+        if w := weight(s.seen):
+            p = penalty(turn)
+            loss = loss + w * p
+            stats[f"penalty/{penalty.__name__}"] = p
+
+    for watch in m.watch:
+        watch(turn, s.seen, len(x) * parallel.size())
+    return loss, stats
+
+
+def pathwise(m: Method, s: State, x: Tensor, c: Tensor | None, z: Tensor) -> tuple[Tensor, Stats]:
+    """g(D(x,c), D(G(z,c),c)), with D held still; the gradient reaches G through the sample."""
+    D = through(m.augment, s.D, x, s.memory)
+    with torch.no_grad():
+        d_real = D(x, c)
+    loss = m.loss.generator(d_real, D(s.G(z, c), c))
+    return loss, {"G/loss": loss}
+
+
+def score_function(m: Method, s: State, x: Tensor, c: Tensor | None, z: Tensor) -> tuple[Tensor, Stats]:
+    """The same for samples that carry no gradient, such as words: it reaches G through their probability (Williams 1992).
+
+    G must have `sample(z, c) -> (x, logp)`, logp (B, L) of each token given those before it.
+    """
+    fake, logp = s.G.sample(z, c)  # type: ignore[operator]
+    with torch.no_grad():
+        reward = -m.loss.generator(s.D(x, c), s.D(fake, c))
+        gain = to_go(reward, m.discount)
+        baseline = s.memory.setdefault("baseline", gain.mean())
+        baseline.lerp_(parallel.mean(gain.mean()), 0.1)
+    return -(gain - baseline) * logp, {"G/reward": reward}
+
+
+def to_go(reward: Tensor, discount: float) -> Tensor:
+    """R_t = r_t + discount R_{t+1}, along the last dimension."""
+    gain = reward.clone()
+    for t in range(reward.shape[-1] - 2, -1, -1):
+        gain[..., t] += discount * gain[..., t + 1]
+    return gain
+
+
+@dataclass(frozen=True)
+class Method:
+    """How the game is played: all of training that is not a network or a sample.
+
+    Every schedule is a function of samples seen.  A remedy is a function Method -> Method.
+    """
+
+    loss: Loss = relativistic
+    penalties: tuple[tuple[Penalty, Schedule], ...] = ((r1, constant(1.0)), (r2, constant(1.0)))
+    augment: Callable[[Tensor, dict[str, Tensor]], Glass] | None = None
+    watch: tuple[Callable[[Turn, int, int], None], ...] = ()  # called after each look of the critic; may write memory
+    project: Callable[[Module], None] | None = None  # of D, after its step: weight clipping
+    lr_G: Schedule = constant(2e-4)
+    lr_D: Schedule = constant(2e-4)
+    beta1: float = 0.0
+    beta2: Schedule = constant(0.99)
+    halflife: Schedule = constant(10_000)  # of the average generator, in samples
+    critic_steps: int = 1  # turns of D for each turn of G
+    micro: int | None = None  # samples per backward pass; None = the whole batch
+    seed: int = 0
+    bf16: bool = False  # autocast the networks; parameters, scores and penalties stay float32
+    critic_loss: Callable[..., tuple[Tensor, Stats]] = critic_loss
+    generator_loss: Callable[..., tuple[Tensor, Stats]] = pathwise
+    discount: float = 0.2  # of score_function's rewards to come
+
+
+@dataclass
+class State:
+    """Who plays, and how far they are: all that a checkpoint holds."""
+
+    G: Module
+    D: Module
+    opt_G: Optimizer
+    opt_D: Optimizer
+    ema: Module  # the average generator
+    memory: dict[str, Tensor] = field(default_factory=dict)  # running means that losses and penalties keep
+    seen: int = 0  # real samples shown to D, over all processes
+
+    @classmethod
+    def begin(cls, G: Module, D: Module, optimizer: Callable[..., Optimizer] = Adam) -> State:
+        """Two fresh players; `Method` sets every rate of the optimizers at each step."""
+        parallel.follow_first(G, D)
+        fused = {"fused": True} if optimizer is Adam else {}
+        opt_G, opt_D = (optimizer(net.parameters(), lr=0.0, **fused) for net in (G, D))
+        return cls(G, D, opt_G, opt_D, copy.deepcopy(G).eval().requires_grad_(False))
+
+    def save(self) -> dict[str, Any]:
+        """Nested dictionaries of tensors and plain values."""
+        return {k: v.state_dict() if hasattr(v, "state_dict") else v for k, v in vars(self).items()}
+
+    def load(self, saved: dict[str, Any]) -> None:
+        for k, v in vars(self).items():
+            v.load_state_dict(saved[k]) if hasattr(v, "load_state_dict") else setattr(self, k, saved[k])
+
+
+def train(m: Method, s: State, batches: Iterable[Batch]) -> Iterator[Stats]:
+    """Plays for ever.  The loop is the caller's: look at the numbers, save, measure, or break."""
+    for x, c in batches:
+        yield step(m, s, x, c)
+
+
+def step(m: Method, s: State, x: Tensor, c: Tensor | None = None) -> Stats:
+    """One round (Goodfellow et al. 2014, Algorithm 1): D moves, then G, then the average follows G.
+
+    x, c: this process's share of the batch, in played form.  Returns what each sample contributed, detached.
+    """
+    n = len(x) * parallel.size()
+    stats = descend(m.critic_loss, m, s, s.D, x, c)
+    if m.project is not None:
+        m.project(s.D)
+    if (s.seen // n + 1) % m.critic_steps == 0:
+        stats |= descend(m.generator_loss, m, s, s.G, x, c)
+        follow(s.ema, s.G, 0.5 ** (n * m.critic_steps / max(m.halflife(s.seen), 1e-8)))
+    s.seen += n
+    return stats
+
+
+def descend(loss_of: Callable, m: Method, s: State, player: Module, x: Tensor, c: Tensor | None) -> Stats:
+    """One step of one player down its mean loss, in as many pieces as memory asks for; the other is held still."""
+    name, opt, lr = ("G", s.opt_G, m.lr_G) if player is s.G else ("D", s.opt_D, m.lr_D)
+    s.G.requires_grad_(name == "G")
+    s.D.requires_grad_(name == "D")
+    for group in opt.param_groups:
+        group["lr"] = lr(s.seen)
+        if "betas" in group:
+            group["betas"] = m.beta1, m.beta2(s.seen)
+
+    mine = slice(parallel.rank() * len(x), (parallel.rank() + 1) * len(x))
+    z = s.G.prior.sample(len(x) * parallel.size(), generator("noise", m.seed, s.seen, name))  # type: ignore[union-attr]
+    z = z[mine].to(x.device)
+
+    opt.zero_grad(set_to_none=True)
+    gathered: dict[str, list[Tensor]] = {}
+    with held(s.D if name == "G" else s.G), torch.autocast(x.device.type, torch.bfloat16, enabled=m.bf16):
+        parts = list(pieces(x, c, z, m.micro))
+        place = [("turn", m.seed, s.seen, name, parallel.rank(), i) for i in range(len(parts))]
+        losses = [m.loss] * len(parts)
+        if m.loss.coupled and len(parts) * parallel.size() > 1:
+            losses = coupled(loss_of, m, s, parts, place)
+
+        for part, at, loss_here in zip(parts, place, losses):
+            with seeded(x.device, *at):
+                loss, stats = loss_of(replace(m, loss=loss_here), s, *part)
+            (loss.reshape(len(part[0]), -1).mean(1).sum() / len(x)).backward()
+            for key, value in stats.items():
+                gathered.setdefault(key, []).append(value.detach())
+
+    parallel.average_gradients(player)
+    parallel.average_buffers(player)
+    opt.step()
+    return {key: torch.cat(values) for key, values in gathered.items()}
+
+
+def coupled(loss_of: Callable, m: Method, s: State, parts: list[tuple], place: list[tuple]) -> list[Loss]:
+    """For a loss with means over the batch: one loss a piece, which knows the scores of all other pieces of all processes.
+
+    A first look without gradients records the scores; the pieces then descend exactly the loss of the whole batch.
+    """
+    scores: list[tuple[Tensor, Tensor]] = []
+
+    def record(real: Tensor, fake: Tensor) -> Tensor:
+        scores.append((real, fake))
+        return torch.zeros_like(fake)
+
+    blind = replace(m, loss=Loss(record, record), penalties=(), watch=())
+    with torch.no_grad():
+        for part, at in zip(parts, place):
+            with seeded(part[0].device, *at):
+                loss_of(blind, s, *part)
+    everywhere = [[parallel.gather(t) for t in pair] for pair in scores]  # [piece][real or fake][process]
+    reals, fakes = ([t for piece in everywhere for t in piece[kind]] for kind in (0, 1))
+
+    def of_whole(f: Callable[[Tensor, Tensor], Tensor], k: int) -> Callable[[Tensor, Tensor], Tensor]:
+        def of_piece(real: Tensor, fake: Tensor) -> Tensor:
+            all_real = torch.cat([*reals[:k], real, *reals[k + 1 :]])
+            all_fake = torch.cat([*fakes[:k], fake, *fakes[k + 1 :]])
+            each = f(all_real, all_fake)
+            start = sum(map(len, reals[:k]))
+            through_all = each.sum() / len(real)  # this piece's scores reach every sample's loss through the means
+            return each[start : start + len(real)].detach() + (through_all - through_all.detach())
+
+        return of_piece
+
+    mine = [i * parallel.size() + parallel.rank() for i in range(len(parts))]
+    return [Loss(of_whole(m.loss.critic, k), of_whole(m.loss.generator, k)) for k in mine]
+
+
+def pieces(x: Tensor, c: Tensor | None, z: Tensor, n: int | None) -> Iterator[tuple[Tensor, Tensor | None, Tensor]]:
+    n = n or len(x)
+    return zip(x.split(n), c.split(n) if c is not None else [None] * -(-len(x) // n), z.split(n))
+
+
+def through(augment: Callable | None, D: Module, x: Tensor, memory: dict[str, Tensor]) -> Callable[..., Tensor]:
+    """D as seen through one glass, the same for real and fake, so that G never learns it (Karras et al. 2020)."""
+    if augment is None:
+        return D
+    glass = augment(x, memory)
+    return lambda x, c=None: D(glass(x), c)
+
+
+@contextmanager
+def held(net: Module) -> Iterator[None]:
+    """Inside, net may be asked, but its buffers (running statistics, power iterations) end where they began."""
+    before = [b.clone() for b in net.buffers()]
+    yield
+    with torch.no_grad():
+        for b, old in zip(net.buffers(), before):
+            b.copy_(old)
+
+
+@torch.no_grad()
+def follow(average: Module, net: Module, beta: float) -> None:
+    """average <- beta average + (1 - beta) net; buffers are taken as they are."""
+    ours, theirs = list(average.parameters()), [p.detach() for p in net.parameters()]
+    torch._foreach_lerp_(ours, theirs, 1 - beta)
+    for a, b in zip(average.buffers(), net.buffers()):
+        a.copy_(b)
