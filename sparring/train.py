@@ -234,10 +234,8 @@ def pieces(x: Tensor, c: Tensor | None, z: Tensor, n: int | None) -> Iterator[tu
 
 def through(augment: Callable | None, D: Module, x: Tensor, memory: dict[str, Tensor]) -> Callable[..., Tensor]:
     """D as seen through one glass, the same for real and fake, so that G never learns it (Karras et al. 2020)."""
-    if augment is None:
-        return D
-    glass = augment(x, memory)
-    return lambda x, c=None: D(glass(x), c)
+    glass = (lambda x: x) if augment is None else augment(x, memory)
+    return lambda x, c=None: D(glass(x), c).float()
 
 
 @contextmanager

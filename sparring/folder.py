@@ -1,0 +1,235 @@
+"""The run's folder: where training writes and everybody else reads.
+
+Whole files are written aside and renamed, lines are appended whole, and a checkpoint is a folder that appears in one
+rename with the checksum of each of its files inside.  So a reader, or a run that starts again after a crash, finds
+either the old or the new, never half of anything.
+"""
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+FORMAT = 1  # of the folder; a reader refuses a newer one
+
+
+class FolderError(RuntimeError):
+    """A run's folder that cannot be used as asked; the message says why and what to do."""
+
+
+class RunFolder:
+    """The folder of one run.
+
+    path: where it is; nothing is written before `create`.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+
+    # -- the whole folder ---------------------------------------------------------------------------------------------
+
+    def create(self, recipe: dict[str, Any]) -> None:
+        """An empty run; refused where one already is, or where nothing can be written."""
+        if (self.path / "recipe.yaml").exists():
+            raise FolderError(
+                f"{self.path} already holds a run; go on with `sparring resume {self.path}`, or give another --run"
+            )
+        if self.path.is_dir() and any(p.name != "lock" for p in self.path.iterdir()):
+            raise FolderError(f"{self.path} holds other files; give --run a folder that is empty or does not exist")
+        try:
+            for part in ("samples", "checkpoints"):
+                (self.path / part).mkdir(parents=True, exist_ok=True)
+            self.write_yaml("recipe.yaml", {"format": FORMAT, **recipe})
+        except OSError as error:
+            raise FolderError(f"{self.path} cannot be written ({error.strerror}); give another --run") from error
+
+    def recipe(self) -> dict[str, Any]:
+        """What was asked, complete; refused if there is no run here or a newer program wrote it."""
+        file = self.path / "recipe.yaml"
+        if not file.exists():
+            raise FolderError(f"{self.path} holds no run (no recipe.yaml); runs here: {_neighbours(self.path)}")
+        try:
+            recipe = yaml.safe_load(file.read_text())
+            written = recipe.pop("format")
+        except (yaml.YAMLError, AttributeError, KeyError) as error:
+            raise FolderError(f"{file} is no recipe of a run: {error}") from error
+        if written > FORMAT:
+            raise FolderError(
+                f"{self.path} was written by a newer sparring (folder format {written}, this one reads {FORMAT}); "
+                "upgrade with `pip install --upgrade sparring`"
+            )
+        return recipe
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Inside, the run is ours alone; the lock dies with the process, however it dies."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / "lock").open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                file.seek(0)
+                raise FolderError(
+                    f"{self.path} is in use by a live process ({file.read().strip() or 'unknown'}); "
+                    "wait for it, stop it, or give another --run"
+                ) from error
+            file.truncate(0)
+            file.write(f"process {os.getpid()}")
+            file.flush()
+            yield
+
+    # -- whole files and lines ----------------------------------------------------------------------------------------
+
+    def write(self, name: str, write: Callable[[Path], object]) -> Path:
+        """A whole file: `write` is given the path aside, which is then renamed to its place."""
+        place = self.path / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        aside = place.with_name(f".aside-{place.name}")
+        try:
+            write(aside)
+            aside.replace(place)
+        finally:
+            aside.unlink(missing_ok=True)
+        return place
+
+    def write_json(self, name: str, value: Any) -> Path:
+        return self.write(name, lambda aside: aside.write_text(json.dumps(value, indent=1) + "\n"))
+
+    def write_yaml(self, name: str, value: dict[str, Any]) -> Path:
+        return self.write(name, lambda aside: aside.write_text(yaml.safe_dump(value, sort_keys=False)))
+
+    def append(self, name: str, row: dict[str, Any]) -> None:
+        """One more line of a .jsonl file."""
+        with (self.path / name).open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def rows(self, name: str) -> list[dict[str, Any]]:
+        """The lines of a .jsonl file; a last line cut short by a crash is left out."""
+        file = self.path / name
+        return list(_whole_lines(file)) if file.exists() else []
+
+    def forget_after(self, name: str, seen: int) -> None:
+        """Keeps of a .jsonl file what happened up to `seen` samples: a resumed run writes the rest anew."""
+        if (self.path / name).exists():
+            kept = [r for r in self.rows(name) if r.get("seen", r.get("since", 0)) <= seen]
+            self.write(name, lambda aside: aside.write_text("".join(json.dumps(r) + "\n" for r in kept)))
+
+    # -- checkpoints --------------------------------------------------------------------------------------------------
+
+    def save(self, seen: int, tree: dict[str, Any], keep: int = 2, best: int | None = None) -> Path:
+        """A checkpoint: nested dictionaries of tensors and plain values.  The newest `keep` and the best stay."""
+        place = self.path / "checkpoints" / f"{seen:012d}"
+        aside = place.with_name(f".aside-{place.name}")
+        shutil.rmtree(aside, ignore_errors=True)
+        try:
+            aside.mkdir(parents=True)
+            write_tree(aside, tree)
+            if place.exists():
+                shutil.rmtree(place)
+            aside.rename(place)
+        except OSError as error:
+            shutil.rmtree(aside, ignore_errors=True)
+            if error.errno == errno.ENOSPC or "No space" in str(error):
+                last = self.checkpoints()[-1].name.lstrip("0") if self.checkpoints() else "none"
+                raise FolderError(
+                    f"the disk is full: the checkpoint at {seen:,} samples was not written; the one before "
+                    f"({last}) is whole; make room and `sparring resume {self.path}`"
+                ) from error
+            raise
+        for old in self.checkpoints()[:-keep]:
+            if best is None or int(old.name) != best:
+                shutil.rmtree(old)
+        return place
+
+    def checkpoints(self) -> list[Path]:
+        """Oldest first."""
+        return sorted(p for p in (self.path / "checkpoints").glob("[0-9]*") if p.is_dir())
+
+    def load(self, tell: Callable[[str], object] = print) -> dict[str, Any] | None:
+        """The newest whole checkpoint, or None; a damaged one is named to `tell` and the one before is taken."""
+        for place in reversed(self.checkpoints()):
+            try:
+                return read_tree(place)
+            except DamagedError as error:
+                tell(f"{error}; taking the checkpoint before it")
+        return None
+
+
+class DamagedError(RuntimeError):
+    """A file whose bytes are not those that were written."""
+
+
+def write_tree(place: Path, tree: dict[str, Any]) -> None:
+    """Nested dictionaries as `tensors.safetensors` and `tree.json`, with their checksums in `sums.json`."""
+    tensors: dict[str, Tensor] = {}
+
+    def plain(value: Any, path: str) -> Any:
+        if isinstance(value, Tensor):
+            tensors[path] = value.detach().contiguous()
+            return {"tensor": path}
+        if isinstance(value, dict):  # as pairs: JSON has no integer keys
+            return {"pairs": [[k, plain(v, f"{path}/{k}")] for k, v in value.items()]}
+        if isinstance(value, list | tuple):
+            return [plain(v, f"{path}/{i}") for i, v in enumerate(value)]
+        return value
+
+    (place / "tree.json").write_text(json.dumps(plain(tree, "")))
+    save_file(tensors, place / "tensors.safetensors")
+    (place / "sums.json").write_text(json.dumps({f.name: _sum(f) for f in sorted(place.iterdir())}))
+    for file in place.iterdir():
+        with file.open("rb") as f:
+            os.fsync(f.fileno())
+
+
+def read_tree(place: Path) -> dict[str, Any]:
+    """What `write_tree` wrote; DamagedError names the file whose checksum differs."""
+    try:
+        sums = json.loads((place / "sums.json").read_text())
+        for name in ("tree.json", "tensors.safetensors"):
+            if _sum(place / name) != sums[name]:
+                raise DamagedError(f"{place / name} is damaged (its checksum differs)")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DamagedError(f"{place / 'sums.json'} is damaged ({error})") from error
+    tensors = load_file(place / "tensors.safetensors")
+
+    def real(value: Any) -> Any:
+        if isinstance(value, dict):
+            return tensors[value["tensor"]] if "tensor" in value else {k: real(v) for k, v in value["pairs"]}
+        return [real(v) for v in value] if isinstance(value, list) else value
+
+    return real(json.loads((place / "tree.json").read_text()))
+
+
+def _sum(file: Path) -> str:
+    with file.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _sum_310(f)
+
+
+def _sum_310(f: Any) -> str:
+    digest = hashlib.sha256()
+    while block := f.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def _whole_lines(file: Path) -> Iterator[dict[str, Any]]:
+    for line in file.read_text().splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            return
+
+
+def _neighbours(path: Path) -> str:
+    runs = sorted(str(p.parent) for p in path.parent.glob("*/recipe.yaml")) if path.parent.is_dir() else []
+    return ", ".join(runs[:8]) or "none"

@@ -1,0 +1,100 @@
+"""What a pair of players must be able to do, and a check of it for anybody's own pair.
+
+G has `prior` (see `priors`) and `forward(z, c=None) -> x`; D has `forward(x, c=None) -> scores`, (B,) or (B, L).
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import Module
+
+from .spaces import Spec, any_samples, shape
+
+
+class PlayerError(ValueError):
+    """A player that cannot play; the message says which, what it did, and what is expected."""
+
+
+def check_players(G: Module, D: Module, spec: Spec, batch: int = 4) -> None:
+    """Lets G and D make one move each on random data of `spec`, and raises PlayerError at the first fault.
+
+    Shapes, dependence on z, gradients to every parameter, a second derivative through D, and that asking one player
+    with its parameters frozen leaves no gradient there.  Parameters, buffers and modes are left as they were.
+    """
+    g = torch.Generator().manual_seed(0)
+    if not hasattr(G, "prior"):
+        raise PlayerError("G has no `prior`; set self.prior = sparring.priors.Normal(dim) in its __init__")
+    kept = [{k: v.clone() for k, v in net.state_dict().items()} for net in (G, D)]
+    wanted = [(p, p.requires_grad) for net in (G, D) for p in net.parameters()]
+    device = next((p.device for p, _ in wanted), torch.device("cpu"))
+    try:
+        for p, _ in wanted:
+            p.requires_grad_(True)
+            p.grad = None
+        z = G.prior.sample(batch, g).to(device)  # type: ignore[union-attr]
+        c = None if spec.c is None else any_samples(spec.c, batch, g).to(device)
+        _check_generator(G, spec, z, c)
+        _check_critic(D, any_samples(spec.x, batch, g).to(device), c)
+        _check_turns(G, D, z, c)
+    finally:
+        for net, state in zip((G, D), kept):
+            net.load_state_dict(state)
+        for p, flag in wanted:
+            p.requires_grad_(flag)
+            p.grad = None
+
+
+def _check_generator(G: Module, spec: Spec, z: Tensor, c: Tensor | None) -> None:
+    x = _asked("G(z, c)", G, z, c)
+    if tuple(x.shape) != shape(spec.x, len(z)):
+        raise PlayerError(f"G(z, c) gave shape {tuple(x.shape)}; {spec.x} wants {shape(spec.x, len(z))}")
+    if not x.isfinite().all():
+        raise PlayerError("G(z, c) gave NaN or infinity on random z")
+    if not x.requires_grad:
+        raise PlayerError("G(z, c) carries no gradient; is there a .detach() or torch.no_grad() in its forward?")
+    if torch.equal(x[0], x[1]):
+        raise PlayerError("G(z, c) gave the same sample for two different z; is z used?")
+    x.float().square().sum().backward()
+    _all_reached("G", G, "the sum of its squared sample")
+
+
+def _check_critic(D: Module, x: Tensor, c: Tensor | None) -> None:
+    x.requires_grad_()
+    d = _asked("D(x, c)", D, x, c)
+    if d.shape[:1] != x.shape[:1] or d.ndim > 2:
+        raise PlayerError(f"D(x, c) gave shape {tuple(d.shape)}; it must give one score a sample, ({len(x)},)")
+    if not d.isfinite().all():
+        raise PlayerError("D(x, c) gave NaN or infinity on random x")
+    try:
+        (slope,) = torch.autograd.grad(d.float().sum(), x, create_graph=True)
+        (d.float().square().sum() + slope.square().sum()).backward()
+    except RuntimeError as error:
+        raise PlayerError(
+            f"D has no second derivative ({str(error).splitlines()[0]}); gradient penalties need it: avoid fused "
+            "attention and in-place operations, or use the approximate penalties r1_approx and r2_approx"
+        ) from error
+    _all_reached("D", D, "its score and slope")
+
+
+def _check_turns(G: Module, D: Module, z: Tensor, c: Tensor | None) -> None:
+    for p in (*G.parameters(), *D.parameters()):
+        p.grad = None
+    D.requires_grad_(False)
+    D(G(z, c), c).float().sum().backward()
+    if any(p.grad is not None for p in D.parameters()):
+        raise PlayerError("D's parameters got gradients while frozen; does its forward turn requires_grad back on?")
+    if all(p.grad is None or not p.grad.any() for p in G.parameters()):
+        raise PlayerError("no gradient reaches G through D; is there a .detach(), a rounding or an argmax between?")
+
+
+def _asked(what: str, net: Module, *inputs: Tensor | None) -> Tensor:
+    try:
+        return net(*inputs)
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        shapes = ", ".join("None" if i is None else str(tuple(i.shape)) for i in inputs)
+        raise PlayerError(f"{what} failed on inputs of shape {shapes}: {error}") from error
+
+
+def _all_reached(name: str, net: Module, loss: str) -> None:
+    lost = [k for k, p in net.named_parameters() if p.grad is None]
+    if lost:
+        raise PlayerError(f"{name}'s {', '.join(lost[:5])} got no gradient from {loss}; unused parameters?")
