@@ -1,0 +1,77 @@
+"""Data with known truth: a world draws as many examples as one likes, and can judge samples exactly.
+
+world = sparring.worlds.open("ring")
+x, c = world.draw(1000, seed=0)
+world.judge(x)      # {"modes": 8.0, ...}
+"""
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any, NamedTuple, Protocol
+
+from torch import Tensor
+
+from sparring.spaces import Spec
+
+
+class World(Protocol):
+    """Data whose truth is known.  All tensors are in the stored form of `spec`."""
+
+    name: str
+    about: str
+    spec: Spec
+    examples: tuple[int, int]  # how many training and held-out examples make a data set
+
+    def draw(self, n: int, seed: int, heldout: bool = False) -> tuple[Tensor, Tensor | None]:
+        """n examples (x, c), the same for the same seed; those of training are never among the held-out."""
+        ...
+
+    def judge(self, x: Tensor, c: Tensor | None = None) -> dict[str, float]:
+        """The exact truth about samples x made from c: modes held, validity, copies."""
+        ...
+
+
+class Row(NamedTuple):
+    """One world in words, known without building it."""
+
+    name: str
+    about: str
+    spec: str
+    place: str  # module:name of the constructor, imported at first use
+
+
+ROWS = (
+    Row("ring", "8 Gaussians on the unit circle, std .01", "points of the plane", "sparring.worlds.points:ring"),
+    Row("grid", "25 Gaussians on a 5 × 5 grid, std .05", "points of the plane", "sparring.worlds.points:grid"),
+    Row("digits", "the 1,797 real handwritten digits of scikit-learn", "gray 8 × 8", "sparring.worlds.digits:Digits"),
+    Row(
+        "stacked-digits",
+        "three handwritten digits as red, green and blue: 1,000 modes",
+        "colour 8 × 8",
+        "sparring.worlds.digits:StackedDigits",
+    ),
+    Row("faces", "drawn faces with known attributes and captions", "colour, any size", "sparring.worlds.faces:Faces"),
+)
+
+
+def _constructor(place: str) -> Callable[..., Any]:
+    module, name = place.split(":")
+    return lambda size=None: getattr(import_module(module), name)(size=size)
+
+
+WORLDS: dict[str, Callable[..., World]] = {row.name: _constructor(row.place) for row in ROWS}
+
+
+def open(name: str, size: int | None = None) -> World:
+    """The world of that name; `size` is the side of its pictures in pixels, None for the world's own."""
+    if name not in WORLDS:
+        near = get_close_matches(str(name), WORLDS, n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"{name!r} is no world: there are {', '.join(WORLDS)}{hint}")
+    return WORLDS[name](size=size)
+
+
+def about() -> list[dict[str, str]]:
+    """A row {name, about, spec} for each world, in words; nothing is built."""
+    return [{"name": row.name, "about": row.about, "spec": row.spec} for row in ROWS]
