@@ -24,7 +24,14 @@ FORMAT = 1  # of the folder; a reader refuses a newer one
 
 
 class FolderError(RuntimeError):
-    """A run's folder that cannot be used as asked; the message says why and what to do."""
+    """A run's folder that cannot be used as asked; the message says why and what to do.
+
+    status: 2 if the request was wrong, 1 if it failed while running.
+    """
+
+    def __init__(self, message: str, status: int = 2):
+        super().__init__(message)
+        self.status = status
 
 
 class RunFolder:
@@ -38,14 +45,23 @@ class RunFolder:
 
     # -- the whole folder ---------------------------------------------------------------------------------------------
 
-    def create(self, recipe: dict[str, Any]) -> None:
-        """An empty run; refused where one already is, or where nothing can be written."""
+    def refuse_if_taken(self) -> None:
+        """Refuses a folder that holds a run or other files, or that cannot be written; writes nothing itself."""
         if (self.path / "recipe.yaml").exists():
             raise FolderError(
                 f"{self.path} already holds a run; go on with `sparring resume {self.path}`, or give another --run"
             )
+        if self.path.is_file():
+            raise FolderError(f"{self.path} is a file; give --run a folder that is empty or does not exist")
         if self.path.is_dir() and any(p.name != "lock" for p in self.path.iterdir()):
             raise FolderError(f"{self.path} holds other files; give --run a folder that is empty or does not exist")
+        nearest = next(p for p in (self.path, *self.path.absolute().parents) if p.exists())
+        if not os.access(nearest, os.W_OK):
+            raise FolderError(f"{self.path} cannot be written (no permission in {nearest}); give another --run")
+
+    def create(self, recipe: dict[str, Any]) -> None:
+        """An empty run."""
+        self.refuse_if_taken()
         try:
             for part in ("samples", "checkpoints"):
                 (self.path / part).mkdir(parents=True, exist_ok=True)
@@ -73,7 +89,10 @@ class RunFolder:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Inside, the run is ours alone; the lock dies with the process, however it dies."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FolderError(f"{self.path} cannot be written ({error.strerror}); give another --run") from error
         with (self.path / "lock").open("a+") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -100,6 +119,22 @@ class RunFolder:
             aside.replace(place)
         finally:
             aside.unlink(missing_ok=True)
+        return place
+
+    def write_folder(self, name: str, write: Callable[[Path], object]) -> Path:
+        """A whole folder of files, which takes the place of the one before."""
+        place, aside, old = (self.path / f"{prefix}{name}" for prefix in ("", ".aside-", ".old-"))
+        for left in (aside, old):
+            shutil.rmtree(left, ignore_errors=True)
+        try:
+            aside.mkdir(parents=True)
+            write(aside)
+            if place.exists():
+                place.rename(old)
+            aside.rename(place)
+        finally:
+            for left in (aside, old):
+                shutil.rmtree(left, ignore_errors=True)
         return place
 
     def write_json(self, name: str, value: Any) -> Path:
@@ -143,7 +178,8 @@ class RunFolder:
                 last = self.checkpoints()[-1].name.lstrip("0") if self.checkpoints() else "none"
                 raise FolderError(
                     f"the disk is full: the checkpoint at {seen:,} samples was not written; the one before "
-                    f"({last}) is whole; make room and `sparring resume {self.path}`"
+                    f"({last}) is whole; make room and `sparring resume {self.path}`",
+                    status=1,
                 ) from error
             raise
         for old in self.checkpoints()[:-keep]:
@@ -163,6 +199,9 @@ class RunFolder:
             except DamagedError as error:
                 tell(f"{error}; taking the checkpoint before it")
         return None
+
+
+PARTS = ("tree.json", "tensors.safetensors")  # of a checkpoint, beside their sums.json
 
 
 class DamagedError(RuntimeError):
@@ -185,7 +224,8 @@ def write_tree(place: Path, tree: dict[str, Any]) -> None:
 
     (place / "tree.json").write_text(json.dumps(plain(tree, "")))
     save_file(tensors, place / "tensors.safetensors")
-    (place / "sums.json").write_text(json.dumps({f.name: _sum(f) for f in sorted(place.iterdir())}))
+    sums = {name: _sum(place / name) for name in PARTS}
+    (place / "sums.json").write_text(json.dumps(sums | {"sums.json": _sum_of_sums(sums)}))
     for file in place.iterdir():
         with file.open("rb") as f:
             os.fsync(f.fileno())
@@ -195,11 +235,12 @@ def read_tree(place: Path) -> dict[str, Any]:
     """What `write_tree` wrote; DamagedError names the file whose checksum differs."""
     try:
         sums = json.loads((place / "sums.json").read_text())
-        for name in ("tree.json", "tensors.safetensors"):
-            if _sum(place / name) != sums[name]:
-                raise DamagedError(f"{place / name} is damaged (its checksum differs)")
+        whole = _sum_of_sums({name: sums[name] for name in PARTS}) == sums["sums.json"]
+        damaged = [name for name in PARTS if _sum(place / name) != sums[name]] if whole else ["sums.json"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DamagedError(f"{place / 'sums.json'} is damaged ({error})") from error
+        raise DamagedError(f"{place} is damaged (sums.json: {error})") from error
+    if damaged:
+        raise DamagedError(f"{place / damaged[0]} is damaged (its checksum differs)")
     tensors = load_file(place / "tensors.safetensors")
 
     def real(value: Any) -> Any:
@@ -211,15 +252,15 @@ def read_tree(place: Path) -> dict[str, Any]:
 
 
 def _sum(file: Path) -> str:
-    with file.open("rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _sum_310(f)
-
-
-def _sum_310(f: Any) -> str:
     digest = hashlib.sha256()
-    while block := f.read(1 << 20):
-        digest.update(block)
+    with file.open("rb") as f:
+        while block := f.read(1 << 20):
+            digest.update(block)
     return digest.hexdigest()
+
+
+def _sum_of_sums(sums: dict[str, str]) -> str:
+    return hashlib.sha256(json.dumps(sums).encode()).hexdigest()
 
 
 def _whole_lines(file: Path) -> Iterator[dict[str, Any]]:

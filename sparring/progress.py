@@ -31,7 +31,9 @@ class Progress:
             from rich.progress import Progress as Bar
 
             columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%")
-            self.bar = Bar(*columns, TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=Console(stderr=True))
+            self.bar = Bar(
+                *columns, TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=Console(stderr=True)
+            )
             self.bar.start()
             self.task = self.bar.add_task(what, total=total, completed=start, note="")
 

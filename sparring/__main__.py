@@ -1,0 +1,5 @@
+"""`python -m sparring` is `sparring`."""
+
+from .cli import main
+
+raise SystemExit(main())

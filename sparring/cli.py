@@ -1,0 +1,213 @@
+"""The command: one function each, nothing heavy imported before it is known which.
+
+Exit status: 0 done, 1 failed while running (what was made is kept), 2 the request was wrong (and nothing was written);
+128 + the signal's number when stopped by Ctrl-C or SIGTERM, after saving.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from jsonargparse import ActionConfigFile, ArgumentParser, Namespace, set_parsing_settings
+
+from . import __version__
+
+
+class Parser(ArgumentParser):
+    """Errors in one line, with the nearest option there is, and exit status 2."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        message = " ".join(message.split())
+        if unknown := re.findall(r"(?<!\S)--[\w-]+", message):
+            options = [o for action in self._actions for o in action.option_strings]
+            close = [difflib.get_close_matches(u, options, n=1) for u in unknown if u not in options]
+            if found := [c[0] for c in close if c]:
+                message += f"; did you mean {', '.join(found)}?"
+        print(f"sparring: {message}", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def train(argv: Sequence[str]) -> int:
+    """train a pair of players on DATA, draw, measure and report"""
+    from .recipe import Recipe
+
+    p = _parser("train", train)
+    p.add_argument("--config", action=ActionConfigFile, help="a YAML file of these options; options given here win")
+    p.add_argument("--run", type=str, help="the run's folder (default: runs/DATA-N, the next free N)")
+    p.add_argument("--json", action="store_true", help="nothing else changes: the last line is always JSON")
+    p.add_class_arguments(Recipe, skip={"data"}, fail_untyped=True)
+    args = _with_positional(p, argv, "data", "a world's name, a folder or zip of images, an .npz or .npy, module:name")
+    from . import run
+
+    options = {k: v for k, v in vars(args).items() if k not in ("config", "run", "json")}
+    options["penalties"] = tuple(options["penalties"])
+    path = Path(args.run) if args.run else _free_folder(args.data)
+    return _finish(run.start(Recipe(**options), path))
+
+
+def resume(argv: Sequence[str]) -> int:
+    """go on with RUN from its last checkpoint, exactly"""
+    p = _parser("resume", resume)
+    p.add_argument("--threads", type=int, help="threads of the CPU (the same number gives the same run, bit for bit)")
+    p.add_argument("--device", type=str, help="cpu, cuda or auto")
+    args = _with_positional(p, argv, "run", "the run's folder")
+    from . import run
+
+    changes = {k: v for k in ("threads", "device") if (v := getattr(args, k)) is not None}
+    return _finish(run.resume(Path(args.run), **changes))
+
+
+def sample(argv: Sequence[str]) -> int:
+    """draw from a run's average generator"""
+    p = _parser("sample", sample)
+    p.add_argument("-n", type=int, default=64, help="how many samples")
+    p.add_argument("--out", type=str, help="a sheet (.png), all samples (.npy), or a folder for one file each")
+    p.add_argument("--seed", type=int, default=0, help="the same seed gives the same samples")
+    p.add_argument("--label", type=str, help="the class, by name or number, of a run with --condition class")
+    p.add_argument("--json", action="store_true", help="print one JSON document")
+    args = _with_positional(p, argv, "run", "the run's folder")
+    from . import readers
+
+    return _print(readers.sample(Path(args.run), args.n, args.out, args.seed, args.label), args.json)
+
+
+def evaluate(argv: Sequence[str]) -> int:
+    """measure a run's generator, or a folder of samples, against held-out data"""
+    p = _parser("evaluate", evaluate)
+    p.add_argument("--against", type=str, help="the data (default: what the run was trained on)")
+    p.add_argument("-n", type=int, default=5000, help="samples of each side, at most")
+    p.add_argument("--seed", type=int, default=0, help="of the samples drawn")
+    p.add_argument("--json", action="store_true", help="print one JSON document")
+    args = _with_positional(p, argv, "what", "a run's folder, or a folder, zip or .npy of samples")
+    from . import readers
+
+    return _print(readers.evaluate(args.what, args.against, args.n, args.seed), args.json)
+
+
+def compare(argv: Sequence[str]) -> int:
+    """lay runs side by side: what differs in their settings, what they reached"""
+    p = _parser("compare", compare)
+    p.add_argument("runs", nargs="+", type=str, help="runs' folders")
+    p.add_argument("--out", type=str, default="comparison.html", help="the page to write")
+    p.add_argument("--json", action="store_true", help="print one JSON document")
+    args = p.parse_args(list(argv))
+    from . import readers
+
+    return _print(readers.compare([Path(r) for r in args.runs], Path(args.out)), args.json)
+
+
+def report(argv: Sequence[str]) -> int:
+    """write RUN's report.html: one page, opens anywhere"""
+    p = _parser("report", report)
+    args = _with_positional(p, argv, "run", "the run's folder")
+    from . import readers
+
+    return _print(readers.report(Path(args.run)), False)
+
+
+def worlds(argv: Sequence[str]) -> int:
+    """list the data sets with known truth that come with the program"""
+    p = _parser("worlds", worlds)
+    p.add_argument("--json", action="store_true", help="print one JSON document")
+    args = p.parse_args(list(argv))
+    from .worlds import about
+
+    rows = about()
+    if args.json:
+        return _print(rows, True)
+    for row in rows:
+        print(f"{row['name']:16s} {row['about']}  [{row['spec']}]")
+    return 0
+
+
+COMMANDS = {f.__name__: f for f in (train, resume, sample, evaluate, compare, report, worlds)}
+
+HELP = f"""sparring {__version__}: train, diagnose and measure adversarial generators
+
+{chr(10).join(f"  sparring {name:10s} {f.__doc__}" for name, f in COMMANDS.items())}
+
+  sparring COMMAND --help  says what it takes.  To begin:  sparring train faces --minutes 8
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit status."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(HELP, end="")
+        return 0 if argv else 2
+    if argv[0] in ("-V", "--version"):
+        print(f"sparring {__version__}")
+        return 0
+    if argv[0] not in COMMANDS:
+        close = difflib.get_close_matches(argv[0], COMMANDS, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        print(f"sparring: {argv[0]!r} is none of {', '.join(COMMANDS)}{hint}", file=sys.stderr)
+        return 2
+    try:
+        return COMMANDS[argv[0]](argv[1:])
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 2
+    except KeyboardInterrupt:
+        print("sparring: stopped at once; the last checkpoint is kept", file=sys.stderr)
+        return 130
+    except Exception as error:
+        status = _status(error)
+        if status is None:
+            raise
+        print(f"sparring: {error}", file=sys.stderr)
+        return status
+
+
+def _status(error: Exception) -> int | None:
+    """The exit status of an error that is meant for the user; None for a fault of the program."""
+    from .data import DataError
+    from .folder import DamagedError, FolderError
+    from .parallel import PeerLost
+    from .players import PlayerError
+    from .recipe import RequestError
+    from .run import RunError
+
+    if isinstance(error, RequestError | DataError | PlayerError):
+        return 2
+    if isinstance(error, FolderError):
+        return error.status
+    return 1 if isinstance(error, RunError | PeerLost | DamagedError) else None
+
+
+def _parser(name: str, command: Any) -> Parser:
+    set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    return Parser(prog=f"sparring {name}", description=command.__doc__)
+
+
+def _with_positional(p: Parser, argv: Sequence[str], name: str, about: str) -> Namespace:
+    p.add_argument(name, type=str, help=about)
+    return p.parse_args(list(argv))
+
+
+def _free_folder(data: str) -> Path:
+    stem = re.sub(r"[^\w.-]+", "-", Path(data).stem).strip("-") or "run"
+    number = 1
+    while (path := Path("runs") / f"{stem}-{number}").exists():
+        number += 1
+    return path
+
+
+def _print(document: Any, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps(document, indent=1))
+    else:
+        for line in document["lines"] if isinstance(document, dict) and "lines" in document else [str(document)]:
+            print(line)
+    return 0
+
+
+def _finish(result: dict[str, Any]) -> int:
+    print(json.dumps(result), flush=True)
+    return 128 + result["stopped"] if "stopped" in result else 0

@@ -1,0 +1,184 @@
+"""The run's folder survives crashes, damage and crowds."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from sparring import folder as folder_room
+from sparring.folder import DamagedError, FolderError, RunFolder, read_tree, write_tree
+
+TREE = {
+    "a": torch.arange(3.0),
+    "deep": {1: torch.ones(2, 2, dtype=torch.bfloat16), "list": [1, 2.5, None, "x"]},
+    "n": 7,
+}
+
+
+def equal(a, b):
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b) and a.dtype == b.dtype
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(equal(a[k], b[k]) for k in a)
+    return a == b
+
+
+@pytest.fixture
+def run(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    run.create({"data": "ring", "seed": 3})
+    return run
+
+
+def test_a_tree_returns_as_it_was(tmp_path):
+    write_tree(tmp_path, TREE)
+    assert equal(read_tree(tmp_path), TREE)
+
+
+def test_a_recipe_returns_as_it_was(run):
+    assert run.recipe() == {"data": "ring", "seed": 3}
+
+
+@pytest.mark.parametrize("name", ["tree.json", "tensors.safetensors", "sums.json"])
+def test_a_flipped_byte_is_named_and_the_checkpoint_before_is_taken(run, name):
+    run.save(100, {**TREE, "n": 1})
+    damaged = run.save(200, TREE) / name
+    bytes_ = bytearray(damaged.read_bytes())
+    bytes_[len(bytes_) // 2] ^= 1
+    damaged.write_bytes(bytes_)
+    told = []
+    assert run.load(told.append)["n"] == 1
+    assert str(damaged.parent) in told[0]
+    assert name in told[0]
+    with pytest.raises(DamagedError, match=name):
+        read_tree(damaged.parent)
+
+
+def test_a_missing_file_counts_as_damage(run):
+    run.save(100, TREE)
+    (run.save(200, TREE) / "tensors.safetensors").unlink()
+    assert run.load(lambda line: None) is not None
+
+
+def test_nothing_to_load(run):
+    assert run.load() is None
+
+
+def test_the_last_and_the_best_are_kept(run):
+    for seen in (100, 200, 300, 400):
+        run.save(seen, TREE, keep=2, best=100)
+    assert [int(p.name) for p in run.checkpoints()] == [100, 300, 400]
+
+
+def test_a_crash_while_writing_leaves_the_old(run, monkeypatch):
+    run.save(100, TREE)
+    monkeypatch.setattr(folder_room, "save_file", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        run.save(200, TREE)
+    assert [int(p.name) for p in run.checkpoints()] == [100]
+    assert equal(run.load(), TREE)
+
+
+def test_a_full_disk_is_said_and_nothing_is_lost(run, monkeypatch):
+    run.save(100, TREE)
+
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(folder_room, "save_file", full)
+    with pytest.raises(FolderError, match=r"disk is full.*200.*\(100\).*resume") as error:
+        run.save(200, TREE)
+    assert error.value.status == 1
+    assert not list(run.path.glob("checkpoints/.aside*"))
+    assert equal(run.load(), TREE)
+
+
+def test_a_file_is_there_whole_or_not_at_all(run):
+    run.write("page", lambda aside: aside.write_text("old"))
+
+    def half(aside):
+        aside.write_text("ne")
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        run.write("page", half)
+    assert (run.path / "page").read_text() == "old"
+    assert not (run.path / ".aside-page").exists()
+
+
+def test_lines_survive_a_crash_in_the_last(run):
+    for seen in (10, 20, 30):
+        run.append("stats.jsonl", {"seen": seen})
+    with (run.path / "stats.jsonl").open("a") as f:
+        f.write('{"seen": 4')
+    assert [r["seen"] for r in run.rows("stats.jsonl")] == [10, 20, 30]
+    run.forget_after("stats.jsonl", 20)
+    run.append("stats.jsonl", {"seen": 25})
+    assert [r["seen"] for r in run.rows("stats.jsonl")] == [10, 20, 25]
+
+
+def test_a_run_is_not_overwritten(run):
+    with pytest.raises(FolderError, match="already holds a run.*sparring resume"):
+        run.create({})
+
+
+def test_other_files_are_not_touched(tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(FolderError, match="holds other files"):
+        RunFolder(tmp_path).create({})
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "run").write_text("x")
+    with pytest.raises(FolderError, match="is a file"):
+        RunFolder(tmp_path / "run").create({})
+
+
+def test_no_run_here(tmp_path, run):
+    with pytest.raises(FolderError, match=r"holds no run.*runs here: .*run"):
+        RunFolder(tmp_path / "rum").recipe()
+
+
+def test_a_newer_folder_is_refused(run):
+    text = (run.path / "recipe.yaml").read_text().replace("format: 1", "format: 2")
+    (run.path / "recipe.yaml").write_text(text)
+    with pytest.raises(FolderError, match="newer sparring.*upgrade"):
+        run.recipe()
+
+
+def test_a_broken_recipe_is_named(run):
+    (run.path / "recipe.yaml").write_text("{")
+    with pytest.raises(FolderError, match=r"recipe.yaml is no recipe"):
+        run.recipe()
+
+
+def test_one_process_at_a_time(run):
+    code = (
+        "import sys; from sparring.folder import *\n"
+        "try:\n"
+        "    with RunFolder(sys.argv[1]).lock(): print('mine')\n"
+        "except FolderError as e: print(e)"
+    )
+    ask = lambda: subprocess.run([sys.executable, "-c", code, str(run.path)], capture_output=True, text=True).stdout
+    with run.lock():
+        said = ask()
+    assert "in use by a live process" in said
+    assert str(os.getpid()) in said
+    assert ask().strip() == "mine"
+
+
+def test_a_folder_takes_the_place_of_the_one_before(run):
+    for text in ("old", "new"):
+        run.write_folder("generator", lambda aside, text=text: (aside / "w").write_text(text))
+    assert (run.path / "generator" / "w").read_text() == "new"
+    assert not list(run.path.glob(".*"))
+
+
+def test_json_is_whole(run):
+    run.write_json("card.json", {"a": 1})
+    assert json.loads((run.path / "card.json").read_text()) == {"a": 1}

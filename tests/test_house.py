@@ -1,0 +1,62 @@
+"""The plan of the house, kept by a test: who may import whom, and how long a file may grow before we talk about it."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent / "sparring"
+FLOORS = [  # a file imports only from floors below its own
+    {"spaces", "priors", "schedules", "chance", "parallel", "folder", "progress"},
+    {"losses", "penalties", "augment", "symptoms", "remedies", "metrics", "players"},
+    {"train", "probes", "evaluate", "show", "report", "nets", "data", "worlds"},
+    {"recipe"},
+    {"run", "readers", "lab", "studio"},
+    {"cli", "__main__"},
+]
+FLOOR = {room: i for i, rooms in enumerate(FLOORS) for room in rooms}
+SAME_FLOOR = {("probes", "train"), ("evaluate", "nets"), ("readers", "run")}
+FORBIDDEN = {"train": {"nets", "data", "worlds", "spaces"}, "report": set(FLOOR) - {"progress"}}
+
+
+def room(path):
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imports(path):
+    """The rooms of ours that a file imports, wherever in it."""
+    depth = len(path.relative_to(ROOT).parts) - 1
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level > depth:
+            yield from [node.module.split(".")[0]] if node.module else [alias.name for alias in node.names]
+
+
+FILES = [p for p in sorted(ROOT.rglob("*.py")) if room(p) != "__init__"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_run_downward(path):
+    here = room(path)
+    for other in imports(path):
+        if other in ("__version__", here):
+            continue
+        assert FLOOR[other] < FLOOR[here] or (here, other) in SAME_FLOOR, (
+            f"{here} imports {other}, which is not below it"
+        )
+        assert other not in FORBIDDEN.get(here, ())
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_file_is_a_reading_of_ten_minutes(path):
+    assert len(path.read_text().splitlines()) <= 420
+
+
+def test_no_room_that_everybody_enters():
+    assert not {"utils", "helpers", "common", "misc"} & {p.stem for p in ROOT.rglob("*")}
+
+
+def test_the_command_starts_without_torch():
+    code = "import sys, sparring.cli; raise SystemExit('torch' in sys.modules or 'matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
