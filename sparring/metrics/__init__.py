@@ -1,0 +1,38 @@
+"""How far made samples are from real ones: numbers with error bars, from two sets of features (n, d) and (m, d)."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from sparring.metrics.kernels import kid
+from sparring.metrics.measure import Measure, Of, Part, measure
+from sparring.metrics.moments import Moments, fid, frechet, merge, moments
+from sparring.metrics.neighbours import coverage, density, prdc, precision, recall
+
+MEASURES: Mapping[str, Of[Measure]] = MappingProxyType(
+    {
+        "fid": fid,
+        "kid": kid,
+        "precision": precision,
+        "recall": recall,
+        "density": density,
+        "coverage": coverage,
+    }
+)
+
+__all__ = [
+    "MEASURES",
+    "Measure",
+    "Moments",
+    "Part",
+    "coverage",
+    "density",
+    "fid",
+    "frechet",
+    "kid",
+    "measure",
+    "merge",
+    "moments",
+    "prdc",
+    "precision",
+    "recall",
+]
