@@ -13,7 +13,7 @@ def probe(s: State, x: Tensor, c: Tensor | None, z: Tensor) -> dict[str, float]:
 
     score/heldout: D's mean score on data that it never trained on; far below score/real means that it memorises.
     spread: mean distance between generated samples over that between real ones; far below 1 means collapse.
-    duplicates: the share of generated samples whose nearest neighbour is ten times nearer than is usual among real ones.
+    duplicates: the share of generated samples whose nearest neighbour is ten times nearer than usual.
     G/average: distance of the average generator's parameters from G's, over the size of G's.
     """
     training = s.D.training, s.G.training

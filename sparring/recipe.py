@@ -1,4 +1,7 @@
-"""A run in names and numbers: what the command line and the run's folder speak.  Only this room turns names into things."""
+"""A run in names and numbers: what the command line and the run's folder speak.
+
+Only this room turns names into things.
+"""
 
 import dataclasses
 import difflib

@@ -14,7 +14,7 @@ import statistics
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -380,12 +380,15 @@ def say(run: Run, line: str) -> None:
 
 @contextmanager
 def owned(run: Run) -> Iterator[None]:
-    """Inside, the first process holds the folder's lock."""
-    if not run.first:
-        yield
-        return
-    with run.folder.lock():
-        yield
+    """Inside, the first process holds the folder's lock; a lost process ends the run in words."""
+    try:
+        with run.folder.lock() if run.first else nullcontext():
+            yield
+    except parallel.PeerLost as error:
+        raise RunError(
+            f"another process of this run ended ({str(error).splitlines()[0][:120]}); what was saved is kept: "
+            f"go on with `sparring resume {run.folder.path}` under torchrun as before"
+        ) from error
 
 
 class Stop:

@@ -59,7 +59,7 @@ def pathwise(m: Method, s: State, x: Tensor, c: Tensor | None, z: Tensor) -> tup
 
 
 def score_function(m: Method, s: State, x: Tensor, c: Tensor | None, z: Tensor) -> tuple[Tensor, Stats]:
-    """The same for samples that carry no gradient, such as words: it reaches G through their probability (Williams 1992).
+    """The same for samples without gradient, such as words: it reaches G through their probability (Williams 1992).
 
     G must have `sample(z, c) -> (x, logp)`, logp (B, L) of each token given those before it.
     """
@@ -194,7 +194,7 @@ def descend(loss_of: Callable, m: Method, s: State, player: Module, x: Tensor, c
 
 
 def coupled(loss_of: Callable, m: Method, s: State, parts: list[tuple], place: list[tuple]) -> list[Loss]:
-    """For a loss with means over the batch: one loss a piece, which knows the scores of all other pieces of all processes.
+    """For a loss with means over the batch: one loss a piece, which knows the scores of all pieces of all processes.
 
     A first look without gradients records the scores; the pieces then descend exactly the loss of the whole batch.
     """

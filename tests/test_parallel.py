@@ -1,0 +1,110 @@
+"""Two processes are one."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from sparring import parallel
+from sparring.losses import LOSSES
+from sparring.penalties import r1, r2
+from sparring.schedules import constant
+from sparring.train import Method, State, step
+
+from .test_train import Judge, Maker, data, everything
+
+EXACT = ((r1, constant(0.1)), (r2, constant(0.1)))
+
+
+def play(loss, micro, rounds, share):
+    torch.manual_seed(parallel.rank())  # ranks begin unequal: the first one's players are taken
+    s = State.begin(Maker().double(), Judge().double())
+    m = Method(loss=LOSSES[loss], penalties=EXACT, lr_G=constant(1e-3), lr_D=constant(1e-3), micro=micro)
+    for i in range(rounds):
+        step(m, s, share(data(8, torch.float64, seed=i)))
+    return everything(s.G), everything(s.D), everything(s.ema)
+
+
+def half(x):
+    n = len(x) // parallel.size()
+    return x[parallel.rank() * n : (parallel.rank() + 1) * n]
+
+
+def one_of_two(rank, rendezvous, out):
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=2)
+    ends = {(loss, micro): play(loss, micro, 3, half) for loss in LOSSES for micro in (None, 3)}
+    ends["long"] = play("relativistic", None, 100, half)
+    torch.save(ends, f"{out}{rank}")
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    place = tmp_path_factory.mktemp("two")
+    mp.spawn(one_of_two, args=(place / "rendezvous", f"{place}/end"), nprocs=2)
+    return [torch.load(f"{place}/end{rank}") for rank in (0, 1)]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("micro", [None, 3])
+def test_two_processes_are_one(two, loss, micro):
+    one = play(loss, None, 3, lambda x: x)
+    for net, whole in zip(two[0][loss, micro], one):
+        for k, v in whole.items():
+            torch.testing.assert_close(net[k], v, rtol=0, atol=1e-6)
+
+
+def test_ranks_stay_equal(two):
+    for a, b in zip(two[0]["long"], two[1]["long"]):
+        assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_alone_nothing_is_sent():
+    t = torch.ones(2)
+    assert parallel.mean(t) is t
+    assert parallel.agree(True)
+    assert not parallel.agree(False)
+
+
+def test_torchrun_trains_one_run(tmp_path):
+    """One log, one folder, as by one process on the whole batch."""
+    common = ["train", "ring", "--samples", "4096", "--batch", "64", "--threads", "1", "--evaluate_n", "100"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+    for n in (1, 2):
+        command = [*torchrun, str(n), "-m", "sparring", *common, "--run", str(tmp_path / str(n))]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count('"run"') == 1
+    from sparring.folder import RunFolder
+
+    one, two = (RunFolder(tmp_path / str(n)).load() for n in (1, 2))
+    assert [p.name for p in (tmp_path / "2" / "checkpoints").iterdir()] == [
+        p.name for p in (tmp_path / "1" / "checkpoints").iterdir()
+    ]
+    for k, v in one["state"]["G"].items():
+        torch.testing.assert_close(two["state"]["G"][k], v, rtol=0, atol=1e-3)
+
+
+def test_a_dead_rank_ends_the_others(tmp_path):
+    """The message says what happened and how to go on."""
+    code = Path(tmp_path / "dying.py")
+    code.write_text(
+        "import os, sys, sparring.run as run\n"
+        "from sparring.cli import main\n"
+        "if os.environ['RANK'] == '1':\n"
+        "    tally = run.Tally.add\n"
+        "    run.Tally.add = lambda self, stats: os._exit(7) if self.samples > 1000 else tally(self, stats)\n"
+        "raise SystemExit(main(sys.argv[1:]))\n"
+    )
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(code)]
+    common = ["train", "ring", "--samples", "200000", "--batch", "64", "--threads", "1", "--run", str(tmp_path / "run")]
+    done = subprocess.run([*torchrun, *common], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode != 0
+    assert "another process of this run ended" in done.stderr
+    assert "sparring resume" in done.stderr
