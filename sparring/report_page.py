@@ -43,7 +43,7 @@ def e(value: object) -> str:
 
 def number(v: object) -> str:
     """Four significant digits: '12.34', '1,235', '2.5e-05'; an em dash for what is not a finite number."""
-    if isinstance(v, bool) or not isinstance(v, int | float) or not isfinite(v):
+    if isinstance(v, bool) or not isinstance(v, int | float) or not abs(v) < 1e300:
         return "—"
     if v == 0 or 1e-3 <= abs(v) < 1e6:
         digits = 0 if isinstance(v, int) or abs(v) >= 1000 else max(0, 3 - floor(log10(abs(v)))) if v else 0
@@ -227,14 +227,16 @@ def page(title: str, body: str) -> str:
 
 SCRIPT = """
 for (const film of document.querySelectorAll('.film')) {
-  const stage = film.querySelector('.stage'), bar = film.querySelector('.bar');
+  const [stage, bar, strip] = ['.stage', '.bar', '.strip'].map(s => film.querySelector(s));
   const slider = bar.querySelector('input'), play = bar.querySelector('button');
   const stills = [...film.querySelectorAll('.strip figure')];
+  if (!stills.length) continue;
   let timer = 0;
   const turn = i => {
     slider.value = i;
     stage.replaceChildren(...[...stills[i].childNodes].map(n => n.cloneNode(true)));
     stills.forEach((s, j) => s.toggleAttribute('aria-current', i === j));
+    strip.scrollLeft = stills[i].offsetLeft - strip.offsetLeft - (strip.clientWidth - stills[i].clientWidth) / 2;
   };
   const stop = () => { clearInterval(timer); timer = 0; play.textContent = 'Play'; };
   slider.oninput = () => { stop(); turn(+slider.value); };
@@ -245,7 +247,7 @@ for (const film of document.querySelectorAll('.film')) {
     play.textContent = 'Pause';
     timer = setInterval(() => { turn(++i); if (i === stills.length - 1) stop(); }, 350);
   };
-  bar.hidden = stills.length < 2;
+  bar.hidden = false;
   film.classList.add('live');
   turn(stills.length - 1);
 }
@@ -287,7 +289,7 @@ a { color: var(--blue) }
 .film figcaption { padding: 8px 0 0; text-align: center }
 .film pre { margin: 0; padding: 24px 28px; background: var(--card); border: 1px solid var(--rule); border-radius: 6px; font: .92rem/1.75 var(--mono); white-space: pre-wrap; overflow-wrap: anywhere }
 .strip { display: flex; gap: 12px; overflow-x: auto; padding: 4px 4px 14px; margin-top: 26px; scrollbar-width: thin; scrollbar-color: var(--rule) transparent }
-.strip figure { flex: 0 0 128px; opacity: .75; transition: opacity .15s } .live .strip figure { cursor: pointer } .strip figure:hover, .strip figure[aria-current] { opacity: 1 }
+.strip figure { flex: 0 0 240px; opacity: .75; transition: opacity .15s } .live .strip figure { cursor: pointer; flex-basis: 128px } .strip figure:hover, .strip figure[aria-current] { opacity: 1 }
 .strip figure[aria-current] img, .strip figure[aria-current] pre { outline: 2px solid var(--blue); outline-offset: 2px }
 .strip img { image-rendering: auto } .strip pre { font-size: .5rem; padding: 8px; max-height: 128px; overflow: hidden }
 .strip figcaption span { display: none } .strip figcaption { font-size: .74rem; padding-top: 6px }
@@ -311,8 +313,8 @@ tbody tr:last-child > * { border-bottom: 0 } td small { color: var(--muted) } td
 .pairs dt { flex: 0 0 auto; max-width: 55% ; font-size: .87rem; overflow-wrap: anywhere } .pairs dd { margin: 0; font-size: .87rem; text-align: right; overflow-wrap: anywhere; min-width: 0 }
 ul.problems { margin: .4em 0 0; padding: 0; list-style: none; font-size: .87rem; columns: 2 360px; column-gap: 44px } ul.problems li { padding: 4px 0; overflow-wrap: anywhere; break-inside: avoid }
 footer { margin-top: 72px; color: var(--muted); font-size: .82rem }
-@media (max-width: 560px) { .strip figure { flex-basis: 96px } .figures { grid-template-columns: 1fr 1fr; gap: 20px } .figures dd { font-size: 1.5rem } th, td { padding-left: 18px } .charts, .charts.small { gap: 34px } }
+@media (max-width: 560px) { .live .strip figure { flex-basis: 96px } .figures { grid-template-columns: 1fr 1fr; gap: 20px } .figures dd { font-size: 1.5rem } th, td { padding-left: 18px } .charts, .charts.small { gap: 34px } }
 @media print { @page { margin: 16mm 14mm } :root { --paper: #fff; --card: #fff; --ink: #000; --muted: #666; --rule: #ddd; --blue: #2357b8; --rust: #c0532b; --gold: #b98a1d; --green: #3f7f5c; --plum: #84508f; --warn: #fbf6ee }
-  body { font-size: 11px } main { padding: 0; max-width: none } section { margin-top: 30px } .bar { display: none !important } .strip { flex-wrap: wrap; overflow: visible } .strip figure { flex-basis: 90px; opacity: 1 }
+  body { font-size: 11px } main { padding: 0; max-width: none } section { margin-top: 30px } .bar { display: none !important } .strip { flex-wrap: wrap; overflow: visible } .live .strip figure { flex-basis: 90px; opacity: 1 }
   .film .stage { max-width: 420px } .charts, .charts.small { grid-template-columns: 1fr 1fr; gap: 22px 28px } .finding, table tr, .film .stage { break-inside: avoid } h2 { break-after: avoid } .figures dd { font-size: 1.3rem } }
 """  # noqa: E501
