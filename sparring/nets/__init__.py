@@ -1,0 +1,1 @@
+"""Who plays: generators and critics for each kind of data."""

@@ -1,0 +1,85 @@
+"""Which networks for which data: a table of pairs, and a choice by kind of data, resolution, examples and device."""
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, get_args
+
+import torch
+from torch.nn import Module
+
+from ..priors import Prior
+from ..spaces import Image, Spec, Vector
+from . import dcgan, image, quick, vector
+from .conditions import How
+
+Size = Literal["tiny", "small", "medium", "large"]
+
+
+class Pair(NamedTuple):
+    """A kind of players: `make(spec, prior, width, join, **options) -> (G, D)`, and its widths from tiny to large."""
+
+    make: Callable[..., tuple[Module, Module]]
+    about: str
+    widths: tuple[int, int, int, int]
+
+
+class Choice(NamedTuple):
+    """A row of PAIRS, a width, and why in one line."""
+
+    name: str
+    width: int
+    reason: str
+
+
+def points(spec: Spec, prior: Prior, width: int = 64, join: How = "concat") -> tuple[Module, Module]:
+    """Perceptrons of the depth that `vector.sizes` gives for these points."""
+    s = vector.sizes(spec)
+    return vector.Generator(spec, prior, width, s.depth, join), vector.Critic(spec, width, s.depth, s.waves)
+
+
+PAIRS = {
+    "vector": Pair(points, "perceptrons for points", (32, 64, 128, 256)),
+    "quick": Pair(quick.pair, "images in minutes on a CPU", (16, 32, 64, 128)),
+    "dcgan": Pair(dcgan.pair, "images by the recipe of the texts", (16, 32, 64, 128)),
+    "r3gan": Pair(image.pair, "images by norm-free residual networks, for a GPU and hours", (64, 192, 384, 768)),
+}
+
+
+def width(name: str, size: Size) -> int:
+    """The channels of the pair `name` at a size."""
+    return PAIRS[name].widths[get_args(Size).index(size)]
+
+
+def choose(spec: Spec, examples: int, device: torch.device | str = "cpu") -> Choice:
+    """The pair and width for so many examples of `spec` on this device, with the reason in words.
+
+    Raises TypeError where no pair makes spec.x.
+    """
+    on = torch.device(device).type
+    match spec.x:
+        case Vector(dim):
+            return Choice("vector", w := vector.sizes(spec).width, f"vector, width {w}: points of {dim} dimensions")
+        case Image(_, side) if on == "cpu":
+            size: Size = "tiny" if side > 128 else "small"
+            name, why = "quick", f"CPU, {side}×{side}"
+        case Image(_, side):
+            size = "tiny" if examples < 2_000 else "small" if examples < 20_000 else "medium"
+            size = "large" if examples >= 200_000 and side <= 64 else size
+            name, why = "r3gan", f"{on.upper()}, {side}×{side}, {examples:,} examples"
+        case _:
+            raise TypeError(
+                f"no networks for {spec.x!r}; give your own as module:name of (spec, prior, width) -> (G, D)"
+            )
+    return Choice(name, w := width(name, size), f"{name}, width {w} ({size}): {why}")
+
+
+def build(
+    name: str, spec: Spec, prior: Prior, width: int | None = None, join: How = "concat", **options: Any
+) -> tuple[Module, Module]:
+    """G and D of the pair `name`; width None is its small one; options are those of its `make`.
+
+    Raises ValueError for a name that is not in PAIRS or a size that does not fit, TypeError for the wrong kind of data.
+    """
+    if name not in PAIRS:
+        raise ValueError(f"networks {name!r} are none of {', '.join(PAIRS)}; for your own, write module:name")
+    make, _, widths = PAIRS[name]
+    return make(spec, prior, widths[1] if width is None else width, join, **options)
