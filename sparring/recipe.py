@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import Module
 
-from . import augment, penalties, worlds
+from . import augment, machine, penalties, worlds
 from .chance import generator
 from .data import Dataset
 from .losses import LOSSES
@@ -149,7 +149,7 @@ def plan(r: Recipe, data: Dataset, device: torch.device) -> tuple[Recipe, list[s
     r = replace(r, **{k: v for k, v in defaults.items() if getattr(r, k) is None})
     r = replace(r, lr_D=r.lr if r.lr_D is None else r.lr_D)
     if r.precision == "auto":
-        r = replace(r, precision="bf16" if isinstance(spec.x, Image) and fast_bf16(device) else "fp32")
+        r = replace(r, precision="bf16" if isinstance(spec.x, Image) and machine.fast_bf16(device) else "fp32")
         reasons.append(f"precision: {r.precision}, the faster of two on this machine for these networks")
     return r, reasons
 
@@ -237,8 +237,8 @@ def method(r: Recipe) -> Method:
         name, _, weight = text.rpartition("=")
         weights.append((find(penalties.PENALTIES, name or text, "penalty"), constant(_number(weight, text))))
     glass, watch = augment.parse(r.augment), ()
-    if r.augment.startswith("ada"):
-        watch = (augment.adapt(),)
+    if r.augment.partition(":")[0] == "ada":
+        watch = (augment.adapt(relative=r.loss.startswith("relativistic")),)
     return Method(
         loss=find(LOSSES, r.loss, "loss"),
         penalties=tuple((p, w) for p, w in weights if w(0) > 0),
@@ -298,14 +298,6 @@ def difference(then: Recipe, now: Recipe) -> str:
     return "; ".join(
         f"{k} was {a[k]} when the run began and is {b[k]} now" for k in a if k not in FREE and a[k] != b[k]
     )
-
-
-def fast_bf16(device: torch.device) -> bool:
-    """Whether bfloat16 arithmetic is in the hardware."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    known = (getattr(torch.cpu, f"_is_{unit}_supported", None) for unit in ("amx_tile", "avx512_bf16"))
-    return any(ask() for ask in known if ask)
 
 
 def save_generator(folder: Path, G: Module, r: Recipe, data: Dataset, seen: int) -> None:

@@ -7,11 +7,8 @@ does the same things at the same places.
 import copy
 import json
 import math
-import os
 import platform
-import signal
 import statistics
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -23,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.optim import Adam, RMSprop
 
-from . import __version__, chance, parallel, recipe, report, show
+from . import __version__, chance, machine, parallel, recipe, report, show
 from . import data as data_room
 from .chance import generator
 from .data import Dataset
@@ -34,6 +31,7 @@ from .probes import probe
 from .progress import Progress, tell
 from .recipe import Recipe, RequestError
 from .spaces import to_json as spec_json
+from .stopping import stopping
 from .symptoms import diagnose
 from .train import Method, State, train
 
@@ -65,7 +63,7 @@ class Run:
 
 def start(r: Recipe, path: Path) -> dict[str, Any]:
     """A new run in `path`: everything is checked before anything is written.  Returns the last line of `train`."""
-    folder, device = RunFolder(path), pick_device(r)
+    folder, device = RunFolder(path), machine.pick(r.device, r.threads)
     recipe.check(r)
     folder.refuse_if_taken()
     with parallel.joined(device):
@@ -95,7 +93,7 @@ def resume(path: Path, **changes: Any) -> dict[str, Any]:
     """Goes on from the newest whole checkpoint as if it had never stopped."""
     folder = RunFolder(path)
     r = replace(Recipe.of(folder.recipe()), **changes)
-    device = pick_device(r)
+    device = machine.pick(r.device, r.threads)
     with parallel.joined(device):
         data = open_data(r)
         G, D = recipe.players(r, data.spec)
@@ -268,22 +266,6 @@ def refuse_changes(run: Run, saved: dict[str, Any]) -> None:
 # -- setting the table ------------------------------------------------------------------------------------------------
 
 
-def pick_device(r: Recipe) -> torch.device:
-    if r.threads:
-        torch.set_num_threads(r.threads)
-    if r.device == "auto":
-        name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
-        return torch.device(name)
-    try:
-        device = torch.device(r.device)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise RequestError(
-            f"device {r.device!r} is not here ({str(error).splitlines()[0]}); use cpu, cuda or auto"
-        ) from error
-    return device
-
-
 def open_data(r: Recipe) -> Dataset:
     """The world, folder, file or own function that the recipe names."""
     bars: list[Progress] = []
@@ -325,7 +307,7 @@ def drawn(run: Run, n: int, purpose: str) -> Tensor:
 
 
 def timed(r: Recipe, state: State, data: Dataset, device: torch.device, share: float = 0.88) -> int:
-    """How many samples fit r.minutes: a few steps on a copy of the players, timed.  `share` is left after evaluations."""
+    """How many samples fit r.minutes, by a few steps on a copy of the players; `share` of the time is for training."""
     assert r.minutes and r.batch
     trial = Run(recipe.with_intervals(replace(r, samples=10**9)), RunFolder("."), data, None, None, device)  # type: ignore
     s = State.begin(copy.deepcopy(state.G), copy.deepcopy(state.D), OPTIMIZERS[r.optimizer])
@@ -352,25 +334,11 @@ def write_card(run: Run, reasons: list[str] | None = None, seconds: float = 0.0)
         "reasons": reasons,
         "parameters": {"G": count(run.state.G), "D": count(run.state.D)},
         "versions": {"sparring": __version__, "torch": torch.__version__, "python": platform.python_version()},
-        "hardware": hardware(run.device),
+        "hardware": machine.hardware(run.device),
         "processes": parallel.size(),
         "seconds": round(seconds, 1),
     }
     run.folder.write_json("card.json", card)
-
-
-def hardware(device: torch.device) -> dict[str, Any]:
-    """What this machine is, as far as it matters to a figure."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
-    return {"device": device.type, "name": name, "cores": os.cpu_count(), "threads": torch.get_num_threads()}
-
-
-def cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def say(run: Run, line: str) -> None:
@@ -389,35 +357,3 @@ def owned(run: Run) -> Iterator[None]:
             f"another process of this run ended ({str(error).splitlines()[0][:120]}); what was saved is kept: "
             f"go on with `sparring resume {run.folder.path}` under torchrun as before"
         ) from error
-
-
-class Stop:
-    """Whether somebody asked the run to stop; several processes stop at the same place."""
-
-    asked: int = 0  # the signal's number
-    signalled: int = 0
-
-    def agreed(self, at: bool) -> int:
-        if parallel.size() == 1 or (at and parallel.agree(bool(self.signalled))):
-            self.asked = self.signalled or (signal.SIGTERM if parallel.size() > 1 else 0)
-        return self.asked
-
-
-@contextmanager
-def stopping() -> Iterator[Stop]:
-    """Inside, Ctrl-C and SIGTERM ask the loop to save and stop; a second Ctrl-C stops at once."""
-    stop = Stop()
-
-    def ask(number: int, frame: Any) -> None:
-        stop.signalled = number
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -33,7 +33,7 @@ def critic_loss(m: Method, s: State, x: Tensor, c: Tensor | None, z: Tensor) -> 
     D = through(m.augment, s.D, x, s.memory)
     with torch.no_grad():
         fake = s.G(z, c)
-    real, fake = x.detach().requires_grad_(), fake.float().requires_grad_()
+    real, fake = x.detach().requires_grad_(), fake.to(x.dtype).requires_grad_()
     turn = Turn(D, c, real, fake, D(real, c), D(fake, c), s.memory)
 
     loss = m.loss.critic(turn.d_real, turn.d_fake)
@@ -169,7 +169,7 @@ def descend(loss_of: Callable, m: Method, s: State, player: Module, x: Tensor, c
 
     mine = slice(parallel.rank() * len(x), (parallel.rank() + 1) * len(x))
     z = s.G.prior.sample(len(x) * parallel.size(), generator("noise", m.seed, s.seen, name))  # type: ignore[union-attr]
-    z = z[mine].to(x.device)
+    z = z[mine].to(x)
 
     opt.zero_grad(set_to_none=True)
     gathered: dict[str, list[Tensor]] = {}
@@ -235,7 +235,7 @@ def pieces(x: Tensor, c: Tensor | None, z: Tensor, n: int | None) -> Iterator[tu
 def through(augment: Callable | None, D: Module, x: Tensor, memory: dict[str, Tensor]) -> Callable[..., Tensor]:
     """D as seen through one glass, the same for real and fake, so that G never learns it (Karras et al. 2020)."""
     glass = (lambda x: x) if augment is None else augment(x, memory)
-    return lambda x, c=None: D(glass(x), c).float()
+    return lambda x, c=None: D(glass(x), c).to(x.dtype)
 
 
 @contextmanager

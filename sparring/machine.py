@@ -1,0 +1,53 @@
+"""What this machine is, and what it is good at."""
+
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+class DeviceError(ValueError):
+    """A device that is not here."""
+
+
+def pick(name: str, threads: int) -> torch.device:
+    """The device of that name (auto: the first GPU, or else the CPU); threads above 0 are set.
+
+    Raises DeviceError where there is no such device.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    if name == "auto":
+        return torch.device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise DeviceError(
+            f"device {name!r} is not here ({str(error).splitlines()[0]}); use cpu, cuda or auto"
+        ) from error
+    return device
+
+
+def hardware(device: torch.device) -> dict[str, Any]:
+    """What this machine is, as far as it matters to a figure."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
+    return {"device": device.type, "name": name, "cores": os.cpu_count(), "threads": torch.get_num_threads()}
+
+
+def cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def fast_bf16(device: torch.device) -> bool:
+    """Whether bfloat16 arithmetic is in the hardware."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    known = (getattr(torch.cpu, f"_is_{unit}_supported", None) for unit in ("amx_tile", "avx512_bf16"))
+    return any(ask() for ask in known if ask)
