@@ -59,7 +59,7 @@ def verdict(r: Run) -> str:
     if not r.seen:
         return "Nothing has been played yet."
     asked = r.recipe.get("samples")
-    of = f" of {amount(asked)} asked for" if asked and finite(asked) and asked > r.seen else ""
+    of = f" (of {amount(asked)} asked for)" if asked and finite(asked) and asked > r.seen else ""
     time = f" and <b>{duration(r.seconds)}</b>" if r.seconds else ""
     said = f"After <b>{amount(r.seen)} samples</b>{of}{time}, "
 
@@ -111,8 +111,6 @@ def figures(r: Run) -> str:
 
 
 def findings(r: Run) -> str:
-    if not r.findings:
-        return '<div class="finding good"><p>No symptom was found in this run.</p></div>' if r.stats else ""
     parts = []
     for f in r.findings:
         since = f"since {short(f['since'])} samples" if finite(f.get("since")) else ""
@@ -191,9 +189,7 @@ def write_comparison(runs: Sequence[str | Path], out: str | Path) -> Path:
     html = table(["", *(e(row["run"]) for row in rows)], body, "side")
     html = re.sub(r"<tr>(<th scope=row><b>)", r'<tr class="head">\1', html)
     about = "Values with one standard error. Bold: ahead of all others by over two errors of the difference."
-    text = page(
-        "Runs side by side", f"<h1>{len(rows)} runs side by side</h1>{section('Side by side', html, about=about)}"
-    )
+    text = page("Runs side by side", f'<h1>{len(rows)} runs side by side</h1><p class="about">{about}</p>{html}')
     return RunFolder(out.parent).write(out.name, lambda aside: aside.write_text(text, encoding="utf-8"))
 
 

@@ -281,7 +281,6 @@ a { color: var(--blue) }
 .figures dd { margin: 0; font: 400 1.85rem/1.25 var(--serif); white-space: nowrap } .figures dd small { font: .85rem var(--sans); color: var(--muted); display: block; white-space: normal; margin-top: 2px }
 .finding { background: var(--warn); border-left: 3px solid var(--rust); padding: 16px 22px; margin: 0 0 14px; border-radius: 0 6px 6px 0; overflow-wrap: anywhere }
 .finding h3 { margin: 0 0 4px; font-size: 1.02rem } .finding p { margin: 4px 0 0; max-width: 60em } .finding .since { color: var(--muted); font-weight: 400; font-size: .87rem; margin-left: .5em }
-.good { border-color: var(--green); background: none; padding-block: 6px }
 .film .stage { margin: 0 auto; max-width: 860px } .film figure { margin: 0 }
 .film img { display: block; width: 100%; height: auto; background: #fff; border-radius: 6px; image-rendering: pixelated }
 .film .soft img { image-rendering: auto }
@@ -306,8 +305,8 @@ table { border-collapse: collapse; width: 100%; font-size: .92rem }
 th, td { text-align: right; padding: 9px 0 9px 28px; border-bottom: 1px solid var(--rule); vertical-align: baseline; font-weight: 400; white-space: nowrap }
 th:first-child { text-align: left; padding-left: 0; white-space: normal; min-width: 8em } thead th { border-bottom-color: var(--ink); font-weight: 500; vertical-align: bottom }
 tbody tr:last-child > * { border-bottom: 0 } td small { color: var(--muted) } td b { font-weight: 650 }
-.side th, .side td { min-width: 130px; max-width: 320px; white-space: normal; overflow-wrap: anywhere } .side img { display: block; width: 100%; min-width: 200px; background: #fff; border-radius: 4px } .side td { width: 24% }
-.side tr.head th { color: var(--muted); font-size: .8rem; padding-top: 34px; border-bottom-color: var(--ink) }
+.side th, .side td { min-width: 130px; max-width: 320px; white-space: normal; overflow-wrap: anywhere } .side thead th { color: var(--ink); font-size: .95rem; font-weight: 600; border: 0; padding-bottom: 14px } .side img { display: block; width: 100%; height: auto; min-width: 180px; image-rendering: auto; background: #fff; border-radius: 4px } .side tbody tr:first-child > * { border-color: transparent; padding-top: 0 }
+.side tr.head > * { padding-top: 40px; border-bottom-color: var(--ink) } .side th:first-child { width: 18% }
 .pairs { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 300px), 1fr)); gap: 0 44px; margin: 0 }
 .pairs div { display: flex; justify-content: space-between; gap: 20px; padding: 7px 0; border-bottom: 1px solid var(--rule); break-inside: avoid; min-width: 0 }
 .pairs dt { flex: 0 0 auto; max-width: 55% ; font-size: .87rem; overflow-wrap: anywhere } .pairs dd { margin: 0; font-size: .87rem; text-align: right; overflow-wrap: anywhere; min-width: 0 }
@@ -315,6 +314,6 @@ ul.problems { margin: .4em 0 0; padding: 0; list-style: none; font-size: .87rem;
 footer { margin-top: 72px; color: var(--muted); font-size: .82rem }
 @media (max-width: 560px) { .live .strip figure { flex-basis: 96px } .figures { grid-template-columns: 1fr 1fr; gap: 20px } .figures dd { font-size: 1.5rem } th, td { padding-left: 18px } .charts, .charts.small { gap: 34px } }
 @media print { @page { margin: 16mm 14mm } :root { --paper: #fff; --card: #fff; --ink: #000; --muted: #666; --rule: #ddd; --blue: #2357b8; --rust: #c0532b; --gold: #b98a1d; --green: #3f7f5c; --plum: #84508f; --warn: #fbf6ee }
-  body { font-size: 11px } main { padding: 0; max-width: none } section { margin-top: 30px } .bar { display: none !important } .strip { flex-wrap: wrap; overflow: visible } .live .strip figure { flex-basis: 90px; opacity: 1 }
-  .film .stage { max-width: 420px } .charts, .charts.small { grid-template-columns: 1fr 1fr; gap: 22px 28px } .finding, table tr, .film .stage { break-inside: avoid } h2 { break-after: avoid } .figures dd { font-size: 1.3rem } }
+  html { font-size: 12px } body { font-size: 1rem } main { padding: 0; max-width: none } section { margin-top: 30px } .bar { display: none !important } .strip { flex-wrap: wrap; overflow: visible } .live .strip figure { flex-basis: 90px; opacity: 1 }
+  .film .stage { max-width: 380px } .charts { grid-template-columns: 1fr 1fr; gap: 22px 28px } .charts.small { grid-template-columns: 1fr 1fr 1fr; gap: 20px 22px } .finding, table tr, .film .stage { break-inside: avoid } h2, h3, .about { break-after: avoid } .strip figure[aria-current] > * { outline: 0 !important } .figures dd { font-size: 1.3rem } }
 """  # noqa: E501

@@ -223,8 +223,10 @@ def plain(value: object) -> str:
             return "—"
         case bool():
             return "yes" if value else "no"
+        case int() if abs(value) < 10**15:
+            return str(value) if abs(value) < 10_000 else f"{value:,}"
         case int() | float():
-            return number(value) if not isinstance(value, int) or abs(value) >= 10000 else str(value)
+            return number(value)
         case list() | tuple():
             return ", ".join(map(plain, value)) or "—"
         case dict():

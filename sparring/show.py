@@ -138,9 +138,9 @@ def scatter(x: Tensor, real: Tensor | None = None, size: int = WIDTH) -> Picture
         pen.text((8, at - 5), f"{tick:g}", MUTED, font, anchor="ls")
 
     ink, outside = np.asarray(page, dtype=np.float32), 0
-    for points, color in ((real, GRAY), (x, BLUE)):
+    for points, color, wide in ((real, GRAY, 1.4), (x, BLUE, 1.0)):
         if points is not None:
-            opacity, outside = _dots(points.detach().cpu().numpy(), left, bottom, half, size)
+            opacity, outside = _dots(points.detach().cpu().numpy(), left, bottom, half, size, wide)
             ink = ink + opacity[..., None] * (np.array(color, dtype=np.float32) - ink)
     page = Picture.fromarray(ink.round().astype(np.uint8))
     if outside:
@@ -148,7 +148,7 @@ def scatter(x: Tensor, real: Tensor | None = None, size: int = WIDTH) -> Picture
     return page
 
 
-def _dots(p: np.ndarray, left: float, bottom: float, half: float, size: int) -> tuple[np.ndarray, int]:
+def _dots(p: np.ndarray, left: float, bottom: float, half: float, size: int, wide: float) -> tuple[np.ndarray, int]:
     """The opacity (size, size) of soft round dots at p (n, 2), and how many of them are outside."""
     from scipy.ndimage import convolve
 
@@ -159,7 +159,7 @@ def _dots(p: np.ndarray, left: float, bottom: float, half: float, size: int) -> 
     count = np.zeros((size, size), dtype=np.float32)
     np.add.at(count, (size - 1 - row, column), 1)
 
-    radius = size / 340 * (1 if len(p) > 3000 else 1.5)
+    radius = size / 340 * (1 if len(p) > 3000 else 1.5) * wide
     reach = np.arange(-ceil(radius), ceil(radius) + 1)
     disc = np.clip(radius + 0.5 - np.hypot(*np.meshgrid(reach, reach)), 0, 1).astype(np.float32)
     return 1 - (1 - 0.55) ** convolve(count, disc, mode="constant"), int((~inside).sum())

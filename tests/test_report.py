@@ -168,7 +168,7 @@ def test_a_live_run_without_evaluations(run):
     recipe = yaml.safe_load((run / "recipe.yaml").read_text())
     (run / "recipe.yaml").write_text(yaml.safe_dump(recipe | {"samples": 2_000_000}))
     said = stands_alone(write(run)).text
-    assert "20,000 samples of 2 million asked for and 8 min 20 s" in said
+    assert "20,000 samples (of 2 million asked for) and 8 min 20 s" in said
     assert "nothing has been measured yet" in said
 
 
