@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from sparring.metrics.kernels import kid
-from sparring.metrics.measure import Measure, Of, Part, measure
-from sparring.metrics.moments import Moments, fid, frechet, merge, moments
-from sparring.metrics.neighbours import coverage, density, prdc, precision, recall
+from .kernels import kid
+from .measure import Measure, Of, Part, measure
+from .moments import Moments, fid, frechet, merge, moments
+from .neighbours import coverage, density, prdc, precision, recall
 
 MEASURES: Mapping[str, Of[Measure]] = MappingProxyType(
     {

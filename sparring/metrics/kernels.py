@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sparring.metrics.measure import Measure, on_features
+from .measure import Measure, on_features
 
 
 def cubic(x: Tensor, y: Tensor) -> Tensor:

@@ -32,12 +32,28 @@ class Part:
         return self.whole(real, fake)[self.name]
 
 
-def measure(real: Tensor, fake: Tensor, measures: Mapping[str, Of[Measure]]) -> dict[str, Measure]:
-    """All `measures` of two sets of features (n, d) and (m, d), by name."""
-    passes = dict.fromkeys(f.whole for f in measures.values() if isinstance(f, Part))
-    parts = {whole: whole(real, fake) for whole in passes}
+def measure(
+    real: Tensor, fake: Tensor, measures: Mapping[str, Of[Measure]], refused: dict[str, ValueError] | None = None
+) -> dict[str, Measure]:
+    """All `measures` of two sets of features (n, d) and (m, d), by name.
 
-    return {name: parts[f.whole][f.name] if isinstance(f, Part) else f(real, fake) for name, f in measures.items()}
+    Given `refused`, a measure that these samples do not allow is put there with its reason, and does not end the rest.
+    """
+    found: dict[str, Measure] = {}
+    passes: dict[Of[dict[str, Measure]], dict[str, Measure]] = {}
+
+    for name, f in measures.items():
+        try:
+            if isinstance(f, Part):
+                passes[f.whole] = passes.get(f.whole) or f.whole(real, fake)
+                found[name] = passes[f.whole][f.name]
+            else:
+                found[name] = f(real, fake)
+        except ValueError as reason:
+            if refused is None:
+                raise
+            refused[name] = reason
+    return found
 
 
 def on_features(least: int) -> Callable[[Of[T]], Of[T]]:

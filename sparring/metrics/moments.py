@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sparring.metrics.measure import Measure, on_features
+from .measure import Measure, on_features
 
 
 class Moments(NamedTuple):

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sparring.metrics.measure import Measure, Part, on_features
+from .measure import Measure, Part, on_features
 
 TILE = 2**22  # distances held at once
 

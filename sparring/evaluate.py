@@ -1,0 +1,130 @@
+"""How good samples are: features first, then measures with error bars, beside what real samples would get."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from math import isfinite
+from typing import Any, Protocol, TypedDict
+
+import torch
+from torch import Tensor, nn
+
+from .metrics import MEASURES, Measure, measure
+from .metrics.measure import Of
+from .nets.features import extractor_for
+from .spaces import Space, Spec, Vector
+
+
+class Judge(Protocol):
+    """A world, as far as it tells the truth about samples in stored form."""
+
+    def judge(self, x: Tensor, c: Tensor | None = None) -> dict[str, float]: ...
+
+
+class Numbers(TypedDict):
+    """One measure in JSON; None where a number is not known."""
+
+    value: float | None
+    se: float | None
+    better: str
+
+
+class Report(TypedDict):
+    """What `sparring evaluate --json` prints."""
+
+    data: str
+    split: str
+    n_real: int
+    n_fake: int
+    metrics: dict[str, Numbers]
+    truth: dict[str, float | None]
+    extractor: str
+    ceiling: dict[str, Numbers | float | None]  # measures and truth of real samples
+    notes: list[str]  # what a reader must know before comparing these numbers with others
+
+
+def evaluate(
+    real: Tensor,
+    fake: Tensor,
+    spec: Spec,
+    world: Judge | None = None,
+    extractor: nn.Module | None = None,
+    measures: Mapping[str, Of[Measure]] = MEASURES,
+    seed: int = 0,
+    *,
+    c: Tensor | None = None,
+    others: Tensor | None = None,
+    ceiling: bool = True,
+    data: str = "",
+    split: str = "heldout",
+) -> Report:
+    """Made samples against real ones, both in stored form (n, ...), and what the world that knows says of them.
+
+    `c`, what the made samples were made from, goes to the world's judge.  `others` are further real samples, such as
+    training ones: the ceiling is what as many of them as there are made samples get.  Without others it is what one
+    half of `real` gets against the other; FID of fewer samples is higher, so that ceiling is a modest one.
+    A measure that these samples do not allow is left out, and a note says why.
+    """
+    extractor = extractor_for(spec.x) if extractor is None else extractor
+    A, B = (features(extractor, played(x, spec.x)) for x in (real, fake))
+    refused: dict[str, ValueError] = {}
+
+    report = Report(
+        data=data,
+        split=split,
+        n_real=len(A),
+        n_fake=len(B),
+        metrics=numbers(measure(A, B, measures, refused)),
+        truth={k: finite(v) for k, v in world.judge(fake, c).items()} if world else {},
+        extractor=getattr(extractor, "name", type(extractor).__name__),
+        ceiling={},
+        notes=cautions(A, B, refused),
+    )
+    if ceiling:
+        g = torch.Generator().manual_seed(seed)
+        if others is not None:
+            drawn = torch.randperm(len(others), generator=g)[: len(B)].sort().values
+            B = features(extractor, played(others[drawn], spec.x))
+        else:
+            B, A = A[torch.randperm(len(A), generator=g)].tensor_split(2)
+
+        truth = world.judge(real) if world and c is None else {}
+        report["ceiling"] = {**numbers(measure(A, B, measures, {})), **{k: finite(v) for k, v in truth.items()}}
+        source = "other real ones" if others is not None else "the rest"
+        report["notes"].append(f"ceiling: {len(A)} real samples against {len(B)} of {source}")
+    return report
+
+
+def features(extractor: nn.Module, batches: Iterable[Tensor]) -> Tensor:
+    """(n, d) float32 on the CPU, of batches that the extractor takes; where its weights are, in the mode it is in."""
+    device = next((t.device for t in (*extractor.parameters(), *extractor.buffers())), torch.device("cpu"))
+    with torch.inference_mode(), torch.autocast(device.type, enabled=False):
+        rows = [extractor(x.to(device)).float().cpu() for x in batches]
+
+    if not rows:
+        raise ValueError("no samples to take features of; give one batch or more")
+    return torch.cat(rows).clone()
+
+
+def played(x: Tensor, space: Space, batch: int = 256) -> Iterator[Tensor]:
+    """Samples in stored form as batches that an extractor takes: played, but points as they are."""
+    for part in torch.as_tensor(x).split(batch):
+        yield part.float() if isinstance(space, Vector) else space.encode(part)
+
+
+def cautions(A: Tensor, B: Tensor, refused: Mapping[str, ValueError]) -> list[str]:
+    """What features (n, d) and (m, d) are too few for, or too uneven."""
+    few, d = min(len(A), len(B)), A.shape[1]
+    said = [f"{name} is left out: {reason}" for name, reason in refused.items()]
+    if few <= d:
+        said.append(f"fid from {few} samples of {d} features is mostly bias: take more than {d}, or read kid")
+    if len(A) != len(B):
+        said.append(f"{len(A)} real and {len(B)} made samples: compare only with the same numbers of each")
+    return said
+
+
+def numbers(measured: Mapping[str, Measure]) -> dict[str, Numbers]:
+    return {k: Numbers(value=finite(m.value), se=finite(m.se), better=m.better) for k, m in measured.items()}
+
+
+def finite(x: Any) -> float | None:
+    """x as JSON can have it."""
+    return float(x) if isfinite(x) else None
