@@ -118,6 +118,8 @@ class Recipe:
     """samples between two checkpoints"""
     evaluate_n: int = 1000
     """generated samples an evaluation while training"""
+    evaluate_final: int = 2000
+    """generated samples in the evaluation at the end"""
 
     def asdict(self) -> dict[str, Any]:
         return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
@@ -169,7 +171,7 @@ DEFAULTS: dict[type, Callable[[Spec], dict[str, Any]]] = {Vector: _vector, Image
 def with_intervals(r: Recipe) -> Recipe:
     """The recipe with what happens how often, now that its length is known."""
     assert r.samples and r.batch
-    share = lambda part: max(r.samples // part, r.batch)
+    share = lambda part: max(r.samples // part, 10 * r.batch)
     every = dict(log_every=share(300), sample_every=share(24), evaluate_every=share(6), checkpoint_every=share(12))
     return replace(r, **{k: v for k, v in every.items() if getattr(r, k) is None})
 

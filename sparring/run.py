@@ -151,7 +151,7 @@ def play(run: Run) -> dict[str, Any]:
     if stop.asked:
         say(run, f"stopped and saved at {s.seen:,} samples; go on with: sparring resume {run.folder.path}")
         return {"run": str(run.folder.path), "seen": s.seen, "seconds": round(seconds, 1), "stopped": stop.asked}
-    metrics = measure(run, min(5 * r.evaluate_n, len(run.data.heldout)))
+    metrics = measure(run, r.evaluate_final)
     if run.first:
         write_card(run, seconds=seconds)
         say(run, f"report: {report.write(run.folder.path)}")
@@ -220,19 +220,18 @@ def draw_sheet(run: Run) -> None:
         x = drawn(run, 64, "sheet")
         spec = run.data.spec
         real = run.data.heldout.take(torch.arange(min(2000, len(run.data.heldout))))[0]
-        run.folder.write(f"samples/{run.state.seen:012d}.png", lambda aside: show.show(spec.x, x, aside, real=real))
+        show.show(spec.x, x, run.folder.path / f"samples/{run.state.seen:012d}", real=real)
 
 
 def measure(run: Run, n: int) -> dict[str, Any]:
-    """A line of evaluations.jsonl: the average generator against held-out data."""
+    """A line of evaluations.jsonl: n samples of the average generator against held-out data."""
     if not run.first:
         return {}
-    real = run.data.heldout.take(torch.arange(min(n, len(run.data.heldout))))[0]
-    fake = drawn(run, len(real), "evaluation")
-    found = evaluate(real, fake, run.data.spec, world=run.data.world, seed=run.recipe.seed)
-    run.folder.append(
-        "evaluations.jsonl", {"seen": run.state.seen, "player": "average", **found, "data": run.recipe.data}
-    )
+    data = run.data
+    real = data.heldout.take(torch.arange(min(n, len(data.heldout))))[0]
+    fake = drawn(run, n, "evaluation")
+    found = evaluate(real, fake, data.spec, world=data.world, seed=run.recipe.seed, data=run.recipe.data)
+    run.folder.append("evaluations.jsonl", {"seen": run.state.seen, "player": "average", **found})
     return found["metrics"] | {k: {"value": v} for k, v in found["truth"].items()}
 
 

@@ -1,0 +1,157 @@
+"""The longer proofs: trains by the command as a user would, over seeds, and writes what came of it to results/.
+
+    python benchmarks/check.py              every proof (hours)
+    python benchmarks/check.py ring grid    these
+    python benchmarks/check.py --list       what there is, and what each must reach
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import torch
+
+import sparring
+from sparring import machine
+
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True)
+class Proof:
+    """One claim: what is trained, over which seeds, and what every seed must reach.
+
+    bars: measure -> (lowest, highest) allowed; of the world's truth or the measures of the last evaluation.
+    """
+
+    options: tuple[str, ...]
+    seeds: int
+    bars: dict[str, tuple[float, float]]
+    threads: int = 1  # of each run; as many runs at once as fit the cores
+    ceilings: tuple[str, ...] = ()  # bars on these are shares of what real samples reach
+
+
+INF = float("inf")
+POINTS = {"quality": (0.95, 1), "kl": (0, 0.05), "spread": (0.7, 1.3)}
+PROOFS = {
+    "ring": Proof(("ring",), 10, {"modes": (8, 8), **POINTS}),
+    "grid": Proof(("grid",), 10, {"modes": (25, 25), **POINTS}),
+    "digits": Proof(("digits",), 3, {"coverage": (0.8, INF), "modes": (10, 10)}, ceilings=("coverage",)),
+    "stacked-digits": Proof(
+        ("stacked-digits", "--minutes", "15", "--evaluate_final", "26000"),
+        2,
+        {"modes": (990, 1000), "kl": (0, 0.15)},
+        threads=2,
+    ),
+    "faces-32": Proof(
+        ("faces", "--size", "32", "--minutes", "8"),
+        3,
+        {"valid": (0.8, 1), "hair_tv": (0, 0.10), "eyes_tv": (0, 0.10)},
+        threads=2,
+    ),
+    "faces-64": Proof(("faces", "--size", "64", "--minutes", "60"), 1, {"valid": (0.8, 1)}, threads=2),
+}
+
+
+def main() -> int:
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("proofs", nargs="*", help=", ".join(PROOFS))
+    p.add_argument("--list", action="store_true")
+    p.add_argument("--seeds", type=int, help="fewer or more seeds than the proof asks for")
+    p.add_argument("--keep", type=Path, help="keep the runs' folders here")
+    args = p.parse_args()
+    if unknown := [name for name in args.proofs if name not in PROOFS]:
+        p.error(f"{', '.join(unknown)}: none of {', '.join(PROOFS)}")
+    if args.list:
+        for name, proof in PROOFS.items():
+            print(f"{name:16s} {proof.seeds} seeds of: sparring train {' '.join(proof.options)}   {proof.bars}")
+        return 0
+    missed = [name for name in args.proofs or PROOFS if not prove(name, PROOFS[name], args.seeds, args.keep)]
+    print("missed:", ", ".join(missed) or "none")
+    return bool(missed)
+
+
+def prove(name: str, proof: Proof, seeds: int | None, keep: Path | None) -> bool:
+    """Runs the seeds, writes results/NAME.json, and says whether every seed reached every bar."""
+    numbers = range(seeds or proof.seeds)
+    with tempfile.TemporaryDirectory() as scratch:
+        place = keep or Path(scratch)
+        at_once = max((os.cpu_count() or 1) // proof.threads, 1)
+        with ThreadPoolExecutor(at_once) as pool:
+            runs = list(pool.map(lambda seed: one(name, proof, seed, place), numbers))
+    held = all(run["held"] for run in runs)
+    spread = {
+        k: {"mean": statistics.mean(v), "min": min(v), "max": max(v)}
+        for k in proof.bars
+        for v in [[run["reached"][k] for run in runs if run["reached"].get(k) is not None]]
+        if v
+    }
+    document = {
+        "proof": name,
+        "command": f"sparring train {' '.join(proof.options)} --seed N --threads {proof.threads}",
+        "bars": proof.bars,
+        "held": held,
+        "over_seeds": spread,
+        "seeds": runs,
+        "date": date.today().isoformat(),
+        "versions": {
+            "sparring": sparring.__version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+        "hardware": machine.hardware(torch.device("cpu")) | {"threads": proof.threads},
+    }
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
+    print(f"{name}: {'held' if held else 'MISSED'}  {json.dumps(spread)}", flush=True)
+    return held
+
+
+def one(name: str, proof: Proof, seed: int, place: Path) -> dict:
+    """One run of the command; what it reached and what it cost."""
+    run = place / f"{name}-{seed}"
+    options = [*proof.options, "--seed", str(seed), "--threads", str(proof.threads), "--run", str(run)]
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "sparring", "train", *options],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": str(proof.threads)},
+        check=False,
+    )
+    if done.returncode:
+        return {"seed": seed, "held": False, "reached": {}, "failed": done.stderr[-2000:]}
+    result = json.loads(done.stdout.splitlines()[-1])
+    reached = {k: m["value"] for k, m in result["metrics"].items()}
+    last = json.loads((run / "evaluations.jsonl").read_text().splitlines()[-1])
+    ceiling = {k: v["value"] if isinstance(v, dict) else v for k, v in last["ceiling"].items()}
+    bars = {k: (low * (ceiling[k] if k in proof.ceilings else 1), high) for k, (low, high) in proof.bars.items()}
+    curve = [
+        {"seen": row["seen"], **{k: v for k, v in row["truth"].items() if k in proof.bars}}
+        for row in map(json.loads, (run / "evaluations.jsonl").read_text().splitlines())
+    ]
+    return {
+        "seed": seed,
+        "held": all(reached[k] is not None and low <= reached[k] <= high for k, (low, high) in bars.items()),
+        "reached": reached,
+        "ceiling": ceiling,
+        "samples": result["seen"],
+        "training_seconds": result["seconds"],
+        "whole_seconds": round(time.monotonic() - began, 1),
+        "findings": result["findings"],
+        "curve": curve,
+    }
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
