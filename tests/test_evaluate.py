@@ -117,7 +117,7 @@ def test_the_ceiling_is_what_other_real_samples_get_in_place_of_the_made_ones():
     found = evaluate(real, blurred(fake), SPEC, others=others)
     for name, m in evaluate(real, others, SPEC)["metrics"].items():
         assert found["ceiling"][name]["value"] == pytest.approx(m["value"], abs=1e-6)
-    assert found["ceiling"]["coverage"]["value"] > found["metrics"]["coverage"]["value"]
+    assert found["ceiling"]["kid"]["value"] < found["metrics"]["kid"]["value"]
     assert evaluate(real, fake, SPEC, ceiling=False)["ceiling"] == {}
 
 
@@ -133,7 +133,7 @@ def test_too_few_samples_lose_measures_and_not_the_report():
     found = evaluate(blobs(5), blobs(3, 1), SPEC)
     assert "coverage" not in found["metrics"]
     assert "fid" in found["metrics"]
-    assert any(note.startswith("coverage is left out: 3 samples") for note in found["notes"])
+    assert any(note.startswith("coverage is left out: 5 samples") for note in found["notes"])
 
     spoilt = torch.randn(50, 2).index_fill(0, torch.tensor(7), torch.nan)
     found = evaluate(torch.randn(50, 2), spoilt, Spec(Vector(2)))

@@ -35,7 +35,7 @@ def prdc(real: Tensor, fake: Tensor, k_union: int = 3, k_count: int = 5) -> dict
     n, m = len(real), len(fake)
     center = real.mean(0)
     X, Y = Cloud.of(real, center), Cloud.of(fake, center)
-    x, y, wide = Balls.of(X, k_union), Balls.of(Y, k_union), Balls.of(X, k_count)
+    (x, wide), (y,) = Balls.of(X, k_union, k_count), Balls.of(Y, k_union)
 
     precise, recalled, covered = (Union(q, real.device) for q in (m, n, n))
     counts = torch.zeros(m, dtype=torch.long, device=real.device)
@@ -159,15 +159,17 @@ class Balls(NamedTuple):
     doubt: Tensor  # (2, n) how far fp32 can be off there
 
     @staticmethod
-    def of(X: Cloud, k: int, spare: int = 4) -> "Balls":
+    def of(X: Cloud, *ks: int, spare: int = 4) -> "list[Balls]":
+        """One for each k, from one pass."""
         n, d = X.x.shape
+        k = max(ks)
         if n < k + 2:
             raise ValueError(f"{n} samples have no {k + 1} neighbours each; draw {k + 2} samples or more")
 
         numbers, distances = [], []
         few = min(k + 1 + spare, n - 1)
         for tile in tiles(X, X):
-            for part in torch.arange(len(tile.D), device=X.x.device).split(max(1, TILE // (few * d))):
+            for part in torch.arange(len(tile.D), device=X.x.device).split(max(1, TILE // (8 * few * d))):
                 mine = part + tile.start
                 D, I = apart(tile.D[part], mine).topk(few, largest=False)
                 exact, order = squared(tile.x[part, None], X.x[I]).sort()
@@ -182,8 +184,8 @@ class Balls(NamedTuple):
                     exact, I = again.topk(k + 1, largest=False)
                     numbers[-1][row], distances[-1][row] = I, squared(X.x[mine[row], None], X.x[I])
 
-        near, r2 = torch.cat(numbers), torch.cat(distances)[:, -2:].T.contiguous()
-        return Balls(near[:, :k], r2, X.doubt(r2))
+        near, r2 = torch.cat(numbers), torch.cat(distances).T.contiguous()
+        return [Balls(near[:, :k], r2[k - 1 : k + 1], X.doubt(r2[k - 1 : k + 1])) for k in ks]
 
     def given_back(self, gain: Tensor) -> Tensor:
         """For each point, the sum of `gain` (n,) over the balls that would grow if it were gone."""
@@ -192,7 +194,7 @@ class Balls(NamedTuple):
 
 def apart(D: Tensor, mine: Tensor) -> Tensor:
     """D with each point's distance to itself, by number and not by value, made infinite."""
-    return D.scatter(1, mine[:, None], torch.inf)
+    return D.scatter_(1, mine[:, None], torch.inf)
 
 
 class Union:
@@ -205,10 +207,10 @@ class Union:
 
     def add(self, inside: Tensor, start: int, first: int, wider: Tensor | None = None) -> None:
         """Whether points from `start` on are inside balls from `first` on, and inside them grown: (points, balls)."""
-        at = slice(start, start + len(inside))
-        held = inside.any(1)
-        self.sole[at] = torch.where(held, inside.byte().argmax(1) + first, self.sole[at])
-        self.count[at] += inside.sum(1)
+        at, held = slice(start, start + len(inside)), inside.sum(1)
+        one = (held == 1).nonzero()[:, 0]
+        self.sole[one + start] = inside[one].byte().argmax(1) + first
+        self.count[at] += held
 
         if wider is not None:
             open = (self.count[at] <= 1).nonzero()[:, 0]
