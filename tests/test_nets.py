@@ -14,14 +14,14 @@ from sparring.spaces import Frames, Image, Label, Spec, Vector, any_samples
 
 VARIANTS = {
     "quick": ("quick", {}),
-    "quick pixel": ("quick", {"norm": "pixel"}),
-    "quick none": ("quick", {"norm": "none"}),
-    "quick spread": ("quick", {"group": 4}),
-    "quick packed": ("quick", {"pack": 2}),
+    "quick alone": ("quick", {"group": 1}),
+    "quick pixel": ("quick", {"norm": "pixel", "group": 1}),
+    "quick none": ("quick", {"norm": "none", "group": 1}),
+    "quick packed": ("quick", {"pack": 2, "group": 1}),
     "dcgan": ("dcgan", {}),
     "r3gan": ("r3gan", {}),
 }
-JUDGES_TOGETHER = ("quick spread", "quick packed")
+JUDGES_TOGETHER = ("quick", "quick packed")
 PLAIN, LABELLED = Spec(Image(3, 16)), Spec(Image(3, 16), Label(5))
 
 every_pair = pytest.mark.parametrize("variant", VARIANTS)

@@ -28,7 +28,8 @@ class Generator(nn.Module):
     """(B, prior.dim) and c to pictures (B, C, H, W) in [-1, 1].
 
     Each stage convolves before it enlarges, so that only the last convolution works at full size.
-    norm: "batch" shares statistics over the batch; "pixel" leaves samples independent of each other; or "none".
+    norm: "batch" shares statistics over the batch; "pixel" leaves samples independent of each other; or "none".  Without
+    "batch", in short trials, G kept its modes only where D took the minibatch standard deviation.
     """
 
     def __init__(self, spec: Spec, prior: Prior, width: int = 32, join: How = "concat", norm: Norm = "batch"):
@@ -55,12 +56,13 @@ class Generator(nn.Module):
 class Critic(nn.Module):
     """(B, C, H, W) and c to scores (B,), higher = more real.
 
-    group: samples over which a minibatch standard deviation is taken before the last convolution; 1 = none.
+    group: samples over which a minibatch standard deviation is taken before the last convolution; 1 = none.  Pieces of
+    a batch give the gradients of the whole where each is a multiple of it.
     pack: samples judged together (Lin et al. 2018, PacGAN), neighbours in the batch, each with its own condition; all
     get the score of the pack.  A slope penalty then weighs `pack` times as much.
     """
 
-    def __init__(self, spec: Spec, width: int = 32, group: int = 1, pack: int = 1):
+    def __init__(self, spec: Spec, width: int = 32, group: int = 4, pack: int = 1):
         super().__init__()
         x, self.pack = image(spec), pack
         sides, w = pyramid(x.size), widths(x.size, width)[::-1]
@@ -91,7 +93,7 @@ def pair(
     width: int = 32,
     join: How = "concat",
     norm: Norm = "batch",
-    group: int = 1,
+    group: int = 4,
     pack: int = 1,
 ) -> tuple[Generator, Critic]:
     """G and D that mirror each other; see `Generator` and `Critic` for the options."""
