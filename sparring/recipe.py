@@ -134,6 +134,7 @@ class Recipe:
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in saved.items()})
 
 
+PENALTIES = penalties.PENALTIES | {"consistency": penalties.consistency(augment.diffaugment("color,translation"))}
 FREE = ("device", "threads", "micro")  # what a resumed run may change: none of it decides where the run goes
 
 
@@ -184,7 +185,7 @@ def check(r: Recipe) -> None:
         find(sizes.PAIRS, r.net, "net")
     for text in r.penalties:
         name, _, weight = text.rpartition("=")
-        find(penalties.PENALTIES, name or text, "penalty")
+        find(PENALTIES, name or text, "penalty")
         _number(weight, text)
     augment.parse(r.augment)
     for name in ("size", "width", "z", "samples", "minutes", "batch", "micro", "lr", "lr_D", "critic_steps", "clip"):
@@ -237,7 +238,7 @@ def method(r: Recipe) -> Method:
     weights = [(penalties.r1, anneal(r.r1)), (penalties.r2, anneal(r.r2))]
     for text in r.penalties:
         name, _, weight = text.rpartition("=")
-        weights.append((find(penalties.PENALTIES, name or text, "penalty"), constant(_number(weight, text))))
+        weights.append((find(PENALTIES, name or text, "penalty"), constant(_number(weight, text))))
     glass, watch = augment.parse(r.augment), ()
     if r.augment.partition(":")[0] == "ada":
         watch = (augment.adapt(relative=r.loss.startswith("relativistic")),)

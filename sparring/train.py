@@ -41,7 +41,7 @@ def critic_loss(m: Method, s: State, x: Tensor, c: Tensor | None, z: Tensor) -> 
     for penalty, weight in m.penalties:
         if w := weight(s.seen):
             p = penalty(turn)
-            loss = loss + w * p
+            loss = loss + w * p.view(-1, *[1] * (loss.ndim - 1))
             stats[f"penalty/{penalty.__name__}"] = p
 
     for watch in m.watch:

@@ -115,9 +115,11 @@ def test_saved_waves_return():
     assert torch.equal(D(x), E(x))
 
 
-def test_features_keep_their_size_with_depth():
-    x = torch.randn(2000, 2)
-    assert 0.1 < perceptron(2, 64, 8)(x).square().mean() < 10
+@pytest.mark.parametrize("bend", [torch.nn.ReLU, torch.nn.Tanh])
+def test_a_perceptron_bends_after_each_layer(bend):
+    net = perceptron(2, 16, 3, bend)
+    assert [type(f) for f in net] == [torch.nn.Linear, bend] * 3
+    assert net(torch.randn(5, 2)).shape == (5, 16)
 
 
 def test_default_sizes():

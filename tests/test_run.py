@@ -1,0 +1,290 @@
+"""Runs as a user runs them: trained, killed, resumed, sampled, measured, refused."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from sparring.cli import main
+from sparring.folder import RunFolder
+
+SHORT = ["--batch", "64", "--threads", "1", "--evaluate_n", "100", "--evaluate_final", "200"]
+STEPS = 64
+
+
+def sparring(*argv):
+    return main([str(a) for a in argv])
+
+
+def command(*argv):
+    return [sys.executable, "-m", "sparring", *map(str, argv)]
+
+
+def state(run):
+    saved = RunFolder(run).load()
+    assert saved is not None
+    return saved["state"]
+
+
+def equal(a, b):
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(equal(a[k], b[k]) for k in a)
+    if isinstance(a, list):
+        return len(a) == len(b) and all(map(equal, a, b))
+    return a == b
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """A run of 120 steps that nobody disturbed, and the last line it printed."""
+    run = tmp_path_factory.mktemp("straight") / "run"
+    done = subprocess.run(
+        command("train", "ring", "--samples", 120 * STEPS, "--checkpoint_every", 10 * STEPS, *SHORT, "--run", run),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return run, done
+
+
+def test_the_folder_holds_what_the_plan_says(straight):
+    run, done = straight
+    for name in ("recipe.yaml", "card.json", "stats.jsonl", "evaluations.jsonl", "report.html", "generator/generator.json"):
+        assert (run / name).exists(), name
+    assert list(run.glob("samples/*.png"))
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert last.keys() >= {"run", "seen", "seconds", "findings", "metrics"}
+    assert last["seen"] == 120 * STEPS
+    recipe = yaml.safe_load((run / "recipe.yaml").read_text())
+    unset = {k for k, v in recipe.items() if v is None}
+    assert unset <= {"size", "minutes", "micro", "clip"}
+    rows = RunFolder(run).rows("stats.jsonl")
+    assert rows[-1].keys() >= {"seen", "seconds", "score/real", "score/fake", "score/heldout", "G/loss", "D/loss", "spread"}
+    assert not list(run.rglob(".aside*"))
+
+
+def test_the_first_line_comes_soon(straight):
+    assert "preparing data" in straight[1].stderr or "data:" in straight[1].stderr
+
+
+def test_the_same_seed_is_the_same_run(straight, tmp_path):
+    assert sparring("train", "ring", "--samples", 120 * STEPS, *SHORT, "--run", tmp_path / "run") == 0
+    assert equal(state(tmp_path / "run"), state(straight[0]))
+
+
+def test_killed_and_resumed_is_never_stopped(straight, tmp_path):
+    """kill -9 at random moments, some of them while a checkpoint is written."""
+    run, moments = tmp_path / "run", random.Random(0)
+    begin = ["train", "ring", "--samples", 120 * STEPS, "--checkpoint_every", 10 * STEPS, *SHORT, "--run", run]
+    process = subprocess.Popen(command(*begin), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    for _ in range(3):
+        while process.poll() is None and not list(run.glob("checkpoints/0*")):
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0, 0.4))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process = subprocess.Popen(command("resume", run), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    assert process.wait() == 0
+    assert equal(state(run), state(straight[0]))
+    seen = [row["seen"] for row in RunFolder(run).rows("stats.jsonl")]
+    assert seen == sorted(set(seen))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_asked_to_stop_it_saves_and_says_so(straight, tmp_path, number):
+    run = tmp_path / "run"
+    begin = ["train", "ring", "--samples", 120 * STEPS, "--checkpoint_every", 10 * STEPS, *SHORT, "--run", run]
+    process = subprocess.Popen(command(*begin), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    while process.poll() is None and not list(run.glob("checkpoints/0*")):
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, said = process.communicate()
+    assert process.returncode == 128 + number
+    assert "stopped and saved at" in said
+    assert f"sparring resume {run}" in said
+    assert sparring("resume", run) == 0
+    assert equal(state(run), state(straight[0]))
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(straight, tmp_path, capsys):
+    run = tmp_path / "run"
+    subprocess.run(["cp", "-r", straight[0], run], check=True)
+    newest = RunFolder(run).checkpoints()[-1] / "tensors.safetensors"
+    bytes_ = bytearray(newest.read_bytes())
+    bytes_[-3] ^= 4
+    newest.write_bytes(bytes_)
+    assert sparring("resume", run) == 0
+    said = capsys.readouterr().err
+    assert f"{newest} is damaged" in said
+    assert "checkpoint before it" in said
+    assert equal(state(run), state(straight[0]))
+
+
+def test_sample_writes_sheets_arrays_and_files(straight, tmp_path):
+    run = straight[0]
+    assert sparring("sample", run, "-n", 9, "--out", tmp_path / "sheet.png") == 0
+    assert sparring("sample", run, "-n", 9, "--out", tmp_path / "x.npy") == 0
+    assert sparring("sample", run, "-n", 9, "--seed", 1, "--out", tmp_path / "y.npy") == 0
+    x, y = np.load(tmp_path / "x.npy"), np.load(tmp_path / "y.npy")
+    assert x.shape == (9, 2)
+    assert not np.allclose(x, y)
+    assert (tmp_path / "sheet.png").stat().st_size > 1000
+
+
+def test_evaluate_prints_one_json_document(straight, capsys):
+    assert sparring("evaluate", straight[0], "-n", 500, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found.keys() >= {"data", "split", "n_real", "n_fake", "metrics", "truth", "extractor"}
+    assert {"value", "se", "better"} == found["metrics"]["kid"].keys()
+    assert "modes" in found["truth"]
+
+
+def test_evaluate_measures_samples_of_anybody(straight, tmp_path, capsys):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(400, 2)).astype("float32"))
+    assert sparring("evaluate", tmp_path / "x.npy", "--against", "ring", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["truth"]["quality"] < 0.2
+
+
+def test_compare_and_report(straight, tmp_path, capsys):
+    assert sparring("compare", straight[0], straight[0], "--out", tmp_path / "both.html", "--json") == 0
+    assert len(json.loads(capsys.readouterr().out)["rows"]) == 2
+    assert sparring("report", straight[0]) == 0
+    assert (tmp_path / "both.html").read_text().startswith("<!")
+
+
+def test_worlds_are_listed(capsys):
+    assert sparring("worlds", "--json") == 0
+    assert {"ring", "grid", "digits", "stacked-digits", "faces"} <= {w["name"] for w in json.loads(capsys.readouterr().out)}
+
+
+def test_a_config_file_and_an_option_over_it(tmp_path, capsys):
+    (tmp_path / "c.yaml").write_text("samples: 640\nlr: 0.002\nseed: 5\n")
+    run = tmp_path / "run"
+    assert sparring("train", "ring", "--config", tmp_path / "c.yaml", "--seed", 6, *SHORT, "--run", run) == 0
+    recipe = RunFolder(run).recipe()
+    assert (recipe["lr"], recipe["seed"]) == (0.002, 6)
+
+
+def test_a_pair_of_ones_own(tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text(
+        "from tests.test_train import Maker, Judge\ndef pair(spec, prior, width): return Maker(), Judge()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert sparring("train", "ring", "--net", "mine:pair", "--samples", 640, *SHORT, "--run", tmp_path / "run") == 0
+
+
+# -- what is refused, and how ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def spoiled(tmp_path):
+    """Data and folders with every fault."""
+    (tmp_path / "empty").mkdir()
+    np.save(tmp_path / "nan.npy", np.array([[0.0, np.nan]] * 100, dtype="float32"))
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.txt").write_text("mine")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        ("trian ring", "did you mean train"),
+        ("train ring --smaples 10", "did you mean --samples"),
+        ("train rnig", "did you mean 'ring'"),
+        ("train {}/nowhere", "no file or folder here"),
+        ("train {}/empty", "empty"),
+        ("train {}/nan.npy", "NaN"),
+        ("train ring --loss hinges", "did you mean 'hinge'"),
+        ("train ring --prior norml", "did you mean 'normal'"),
+        ("train ring --net quik", "did you mean 'quick'"),
+        ("train ring --net no_such_module:pair", "cannot be imported"),
+        ("train ring --penalties wgan_gp", "no weight"),
+        ("train ring --augment colour", "color"),
+        ("train faces --size 33", "nearest"),
+        ("train ring --samples -5", "must be above 0"),
+        ("train ring --samples ten", "samples"),
+        ("train ring --samples 10 --minutes 1", "give one"),
+        ("train ring --device tpu", "use cpu, cuda or auto"),
+        ("train ring --run {}/thesis", "holds other files"),
+        ("train ring --config {}/none.yaml", "none.yaml"),
+        ("resume {}/nowhere", "holds no run"),
+        ("sample {}/nowhere", "holds no run"),
+        ("evaluate {}/empty", "--against"),
+        ("report {}/nowhere", "holds no run"),
+    ],
+)
+def test_a_wrong_request_is_refused_in_one_line(argv, words, spoiled, capsys, monkeypatch):
+    monkeypatch.chdir(spoiled)
+    before = sorted(p for p in spoiled.rglob("*"))
+    assert sparring(*argv.format(spoiled).split()) == 2
+    said = capsys.readouterr()
+    assert words in said.err
+    assert said.err.strip().splitlines()[-1].startswith("sparring: ")
+    assert said.out == ""
+    assert sorted(p for p in spoiled.rglob("*")) == before
+
+
+def test_changes_to_a_run_are_named(straight, tmp_path, capsys):
+    run = tmp_path / "run"
+    subprocess.run(["cp", "-r", straight[0], run], check=True)
+    text = (run / "recipe.yaml").read_text()
+    (run / "recipe.yaml").write_text(text.replace("width: 64", "width: 32"))
+    assert sparring("resume", run) == 2
+    assert "width was 64 when the run began and is 32 now" in capsys.readouterr().err
+    (run / "recipe.yaml").write_text(text.replace("format: 1", "format: 9"))
+    assert sparring("resume", run) == 2
+    assert "newer sparring" in capsys.readouterr().err
+
+
+def test_changed_data_is_named(tmp_path, capsys):
+    data, run = tmp_path / "points.npy", tmp_path / "run"
+    points = np.random.default_rng(0).normal(size=(500, 2)).astype("float32")
+    np.save(data, points)
+    assert sparring("train", data, "--samples", 640, *SHORT, "--run", run) == 0
+    np.save(data, points + 1)
+    assert sparring("resume", run) == 2
+    assert "when the run began" in capsys.readouterr().err
+
+
+def test_a_live_run_is_not_joined(straight, capsys):
+    with RunFolder(straight[0]).lock():
+        assert sparring("resume", straight[0]) == 2
+    assert "in use by a live process" in capsys.readouterr().err
+
+
+def test_an_unbounded_critic_is_warned_of(tmp_path, capsys):
+    options = ["--loss", "wasserstein", "--r1", 0, "--r2", 0, "--samples", 640]
+    assert sparring("train", "ring", *options, *SHORT, "--run", tmp_path / "run") == 0
+    assert "no bound without a Lipschitz penalty" in capsys.readouterr().err
+
+
+def test_a_run_that_blows_up_says_so_and_keeps_what_it_had(tmp_path, capsys):
+    options = ["--lr", "1e18", "--samples", 64000, "--log_every", 64]
+    assert sparring("train", "ring", *options, *SHORT, "--run", tmp_path / "run") == 1
+    assert "NaN or infinite" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_an_unwritable_place_is_refused(tmp_path, capsys):
+    tmp_path.chmod(0o500)
+    assert sparring("train", "ring", "--samples", 640, "--run", tmp_path / "run") == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_help_is_quick_and_names_units():
+    began = time.process_time()
+    done = subprocess.run(command("train", "--help"), capture_output=True, text=True, check=True)
+    assert "samples" in done.stdout
+    assert "(default: 0.05)" in done.stdout
+    assert time.process_time() - began < 5
