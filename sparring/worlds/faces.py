@@ -12,7 +12,7 @@ BLOCK = 64  # faces drawn from one seed: face i depends on nothing but i
 
 
 class Faces:
-    """Anime-like faces of seven independent, uniform attributes, 24 pixels or more; stored as bytes (N, 3, size, size)."""
+    """Faces of seven independent, uniform attributes, 24 pixels wide or more; stored as bytes (N, 3, size, size)."""
 
     name = "faces"
     about = "drawn faces with known attributes and captions"
