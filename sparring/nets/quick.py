@@ -28,8 +28,8 @@ class Generator(nn.Module):
     """(B, prior.dim) and c to pictures (B, C, H, W) in [-1, 1].
 
     Each stage convolves before it enlarges, so that only the last convolution works at full size.
-    norm: "batch" shares statistics over the batch; "pixel" leaves samples independent of each other; or "none".  Without
-    "batch", in short trials, G kept its modes only where D took the minibatch standard deviation.
+    norm: "batch" shares statistics over the batch; "pixel" leaves samples independent of each other; or "none".
+    In short trials "pixel" kept the modes only where D took the minibatch standard deviation; "batch" always did.
     """
 
     def __init__(self, spec: Spec, prior: Prior, width: int = 32, join: How = "concat", norm: Norm = "batch"):
