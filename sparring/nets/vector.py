@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import Module
 
+from ..priors import Prior
 from ..spaces import Spec, Vector
 from .conditions import How, Join, Projection
 
@@ -63,11 +64,11 @@ class Waves(Module):
 class Generator(Module):
     """z (B, prior.dim) and c -> x (B, dim); c is joined to z by "concat" or "add".
 
-    Its hidden layers are tanh, whose plateaus make modes and whose flanks the jumps between: on `grid`, with 1.9 M
-    samples, 95 % fall within a mode, where leaky rectifiers put 69 %.
+    Its hidden layers are tanh: plateaus make modes, flanks the jumps between.  On `grid`, after 0.6 M samples, 57 %
+    fell within a mode; with rectifiers 32 %, with leaky ones 19 % (one seed, a leaky critic).
     """
 
-    def __init__(self, spec: Spec, prior, width: int = 64, depth: int = 4, join: How = "concat"):
+    def __init__(self, spec: Spec, prior: Prior, width: int = 64, depth: int = 4, join: How = "concat"):
         super().__init__()
         self.prior = prior
         self.join = Join(prior.dim, spec.c, join)
