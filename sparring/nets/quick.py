@@ -29,7 +29,7 @@ class Generator(nn.Module):
 
     Each stage convolves before it enlarges, so that only the last convolution works at full size.
     norm: "batch" shares statistics over the batch; "pixel" leaves samples independent of each other; or "none".
-    In short trials "pixel" kept the modes only where D took the minibatch standard deviation; "batch" always did.
+    In a short trial "pixel" fell to one mode of eight, unless D took the minibatch standard deviation.
     """
 
     def __init__(self, spec: Spec, prior: Prior, width: int = 32, join: How = "concat", norm: Norm = "batch"):
