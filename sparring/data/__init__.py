@@ -1,0 +1,141 @@
+"""Data, from wherever it lies to an endless stream of batches.
+
+data = sparring.data.open("photos")                     # a folder, a zip, an .npz, an .npy or a world
+for x, c in sparring.data.batches(data.train, 64, seed=0):
+    ...                                                 # bytes (64, channels, size, size)
+
+Pictures are decoded once, to bytes in a cache; a tenth is held out by the content of each, and never trained on.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import cache as caches
+from .errors import DataError
+from .order import batches
+from .pictures import FITS
+from .sources import find
+from .split import Dataset, Split
+from .store import by_class, load
+
+__all__ = ["DataError", "Dataset", "Split", "batches", "open", "summary"]
+
+CONDITIONS = (None, "none", "class")
+
+
+def open(
+    source: Any,
+    size: int | None = None,
+    fit: str = "crop",
+    seed: int = 0,
+    cache: str | Path | None = None,
+    progress: Callable[[int, int], object] | None = None,
+    condition: str | None = None,
+) -> Dataset:
+    """The data set of a world or of a path, split by content into training and held-out examples.
+
+    source: a world; a folder or .zip of pictures, flat, in a subfolder for each class, or with a metadata.jsonl of
+    file_name and text or label; an .npz or .npy of uint8 pictures or of points, an .npz with `labels` or `y` if known.
+    size: side in pixels, 4 to 1024; None for the largest of 32, 64, 128, 256 not above the median short side.
+    fit: crop, pad or stretch; seed: of the split (of a world, also of what is drawn).
+    cache: folder for the prepared arrays, None for $SPARRING_CACHE or the user's own; progress(done, total).
+    condition: "class" to make x from its class; the classes of any data are in `labels`.
+    Raises DataError, with a line for the user, for data that cannot be used.
+    """
+    _check(size, fit, condition)
+    if isinstance(source, Dataset):
+        data = source
+    elif hasattr(source, "draw"):
+        data = _drawn(source, seed, progress or _silent)
+    else:
+        data = _prepared(Path(source), size, fit, seed, None if cache is None else Path(cache), progress or _silent)
+    if condition != "class":
+        return data
+    if data.classes is None:
+        why = next((note for note in data.card.get("notes", []) if "class" in note), "no classes were found")
+        raise DataError(
+            f"{data.card['source']} cannot be made by class: {why}; put each class in a subfolder of its own, "
+            "label each example, or leave the condition out"
+        )
+    return by_class(data)
+
+
+def summary(data: Dataset) -> list[str]:
+    """What a user wants to know of a data set, in a few lines."""
+    card, x = data.card, data.spec.x
+    lines = [f"data: {card['source']}, {card['kind']}"]
+    split = f"{len(data.train):,} to train on, {len(data.heldout):,} held out"
+    if data.classes is not None:
+        names = ", ".join(data.classes[:8]) + (", …" if len(data.classes) > 8 else "")
+        split += f", {len(data.classes)} classes ({names})"
+    lines.append(split)
+    if "size" in card:
+        colour = "colour" if getattr(x, "channels", 3) == 3 else "gray"
+        lines.append(f"{card['size']} × {card['size']}, {colour}: {card['size_because']}; {card['shown']}")
+    if "scaled" in card:
+        lines.append(f"points of {getattr(x, 'dim', 0)} dimensions, {card['scaled']}")
+    if card.get("done"):
+        lines.append("made plain: " + ", ".join(f"{n:,} {what}" for what, n in card["done"].items()))
+    if card.get("left_out"):
+        kinds = ", ".join(f"{n:,} {kind}" for kind, n in card["left_out"].items())
+        lines.append(f"left out: {kinds}, of {card['found']:,}; e.g. {card['problems'][0]}")
+    return lines + [f"note: {note}" for note in card.get("notes", [])]
+
+
+def _check(size: int | None, fit: str, condition: str | None) -> None:
+    if size is not None and (not isinstance(size, int) or not 4 <= size <= 1024):
+        raise DataError(f"size {size!r} is no side in pixels from 4 to 1024; leave it out to have it chosen")
+    if fit not in FITS:
+        raise DataError(f"fit {fit!r} is none of {', '.join(FITS)}")
+    if condition not in CONDITIONS:
+        raise DataError(f"condition {condition!r} is none of none, class")
+
+
+def _silent(done: int, total: int) -> None:
+    pass
+
+
+def _prepared(path: Path, size: int | None, fit: str, seed: int, cache: Path | None, progress: Any) -> Dataset:
+    source = find(path)
+    folder, temporary, note = caches.writable(cache or caches.home())
+    name = caches.key(path.absolute().stem, source.stamp, size, fit, seed)
+    data = caches.kept(folder, name, lambda aside: source.fill(aside, size, fit, seed, progress), load)
+    card = {"source": str(path), **data.card}
+    if note:
+        card["notes"] = [*card.get("notes", []), note]
+    return replace(data, card=card, kept=temporary)
+
+
+def _drawn(world: Any, seed: int, progress: Any) -> Dataset:
+    """The examples that a world draws for training and for holding out."""
+    n, held = world.examples
+    fingerprint = blake2b(digest_size=16)
+    progress(0, n + held)
+
+    def split(count: int, heldout: bool) -> Split:
+        x, c = world.draw(count, seed, heldout=heldout)
+        labels = world.labels(count, seed, heldout) if hasattr(world, "labels") else None
+        made = [None if t is None else np.ascontiguousarray(t.numpy()) for t in (x, c, labels)]
+        for a in made:
+            fingerprint.update(b"" if a is None else a.data)
+        progress(n + held if heldout else n, n + held)
+        return Split(x.numpy(), made[1], made[2])
+
+    train, heldout = split(n, False), split(held, True)
+    known = [s.labels for s in (train, heldout) if s.labels is not None]
+    classes = [str(k) for k in range(1 + max(int(labels.max()) for labels in known))] if known else None
+    card = {
+        "source": world.name,
+        "kind": f"a world: {world.about}",
+        "fingerprint": fingerprint.hexdigest(),
+        "seed": seed,
+        "train": n,
+        "heldout": held,
+        "problems": [],
+    }
+    return Dataset(world.spec, train, heldout, card, world, classes)

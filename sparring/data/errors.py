@@ -1,0 +1,41 @@
+"""What is said when data cannot be used: the value, the choices, the way out."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class DataError(ValueError):
+    """Data that cannot be used as asked; the message is one line for the user."""
+
+
+class Unusable(Exception):
+    """One file that is left out: of which kind (broken, blank, no picture), and why."""
+
+    def __init__(self, kind: str, why: str):
+        super().__init__(why)
+        self.kind, self.why = kind, why
+
+
+class Problem(str):
+    """A line about something that was left out, of one kind."""
+
+    kind: str
+
+    def __new__(cls, kind: str, line: str) -> "Problem":
+        problem = super().__new__(cls, " ".join(line.split()))
+        problem.kind = kind
+        return problem
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """ "; did you mean …?" or nothing."""
+    near = get_close_matches(name, list(names), n=3, cutoff=0.5)
+    return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+
+
+def in_bytes(n: float) -> str:
+    """1500000 -> '1.5 MB'."""
+    units = ["bytes", "kB", "MB", "GB", "TB"]
+    while n >= 1000 and len(units) > 1:
+        n, units = n / 1000, units[1:]
+    return f"{n:.0f} bytes" if units[0] == "bytes" else f"{n:.1f} {units[0]}"

@@ -1,0 +1,158 @@
+"""What lies in a folder or a zip of pictures: files, their classes, their captions."""
+
+import io
+import json
+import os
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, NamedTuple
+
+from .errors import DataError, Problem, Unusable
+
+METADATA = "metadata.jsonl"
+SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation"}
+LARGEST = 2**30  # bytes of one file
+_IGNORED = {"__macosx", "thumbs.db", "desktop.ini"}
+
+
+class Item(NamedTuple):
+    """A file that may be a picture, the class it is said to show, and its captions."""
+
+    name: str
+    label: str | int | None = None
+    captions: tuple[str, ...] = ()
+
+
+@dataclass
+class Files:
+    """names with '/' between folders, sorted; `read(name)` opens one; `stamp` changes whenever a file does."""
+
+    kind: str
+    names: list[str]
+    read: Callable[[str], BinaryIO]
+    stamp: list[Any]
+    problems: list[Problem] = field(default_factory=list)
+
+
+def in_folder(root: Path) -> Files:
+    """All files below a folder but hidden ones; links are followed, each folder entered once."""
+    names: list[str] = []
+    stamp: list[Any] = [str(root.resolve())]
+    problems: list[Problem] = []
+    waiting, entered = [root], {os.path.realpath(root)}
+    while waiting:
+        folder = waiting.pop()
+        try:
+            entries = list(os.scandir(folder))
+        except OSError as error:
+            if folder == root:
+                raise DataError(f"{root} cannot be read ({error.strerror}); give a folder that you may read") from error
+            problems.append(Problem("broken", f"{folder.relative_to(root)}: cannot be read ({error.strerror})"))
+            continue
+        for entry in entries:
+            if _hidden(entry.name):
+                continue
+            if entry.is_dir():
+                real = os.path.realpath(entry.path)
+                if real not in entered:
+                    entered.add(real)
+                    waiting.append(Path(entry.path))
+                continue
+            name = Path(entry.path).relative_to(root).as_posix()
+            try:
+                s = entry.stat()
+            except OSError as error:
+                problems.append(Problem("broken", f"{name}: cannot be read ({error.strerror})"))
+                continue
+            names.append(name)
+            stamp.append((name, s.st_size, s.st_mtime_ns, s.st_ctime_ns))
+
+    def read(name: str) -> BinaryIO:
+        return (root / name).open("rb")
+
+    return Files("folder", sorted(names), read, [stamp[0], *sorted(stamp[1:])], sorted(problems))
+
+
+def in_zip(path: Path) -> Files:
+    """All files in a zip but hidden ones; nothing is unpacked to disk."""
+    try:
+        archive = zipfile.ZipFile(path)
+        inside = archive.infolist()
+    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+        raise DataError(
+            f"{path} cannot be read as a zip ({error}); copy it again, or give the unpacked folder"
+        ) from error
+    members = {m.filename: m for m in inside if not m.is_dir() and not any(map(_hidden, m.filename.split("/")))}
+
+    def read(name: str) -> BinaryIO:
+        if members[name].file_size > LARGEST:
+            raise Unusable("broken", f"{members[name].file_size:,} bytes are too many")
+        return io.BytesIO(archive.read(name))
+
+    s = path.stat()
+    return Files("zip", sorted(members), read, [str(path.resolve()), s.st_size, s.st_mtime_ns, s.st_ctime_ns])
+
+
+def items(files: Files) -> tuple[list[Item], list[Problem]]:
+    """The files beside metadata, with what is known of each.
+
+    A class is the `label` of a line of metadata.jsonl or else the first folder in which not all of them lie.
+    """
+    told: dict[str, dict[str, Any]] = {}
+    problems = list(files.problems)
+    for name in files.names:
+        if PurePosixPath(name).name == METADATA:
+            rows, wrong = _metadata(files, name)
+            told |= rows
+            problems += wrong
+
+    names = [name for name in files.names if PurePosixPath(name).name != METADATA]
+    present = set(names)
+    for name in sorted(told.keys() - present):
+        problems.append(Problem("metadata", f"{told[name]['where']}: there is no file {name}"))
+    folders = {} if any("label" in row for row in told.values()) else _classes(names)
+    return [
+        Item(name, told.get(name, {}).get("label", folders.get(name)), told.get(name, {}).get("text", ()))
+        for name in names
+    ], problems
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name.lower() in _IGNORED
+
+
+def _metadata(files: Files, name: str) -> tuple[dict[str, dict[str, Any]], list[Problem]]:
+    """The lines of one metadata.jsonl by the file that each is about: label, text (a tuple), where it was said."""
+    rows, problems = {}, []
+    with files.read(name) as file:
+        for number, line in enumerate(file, 1):
+            where = f"{name} line {number}"
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+                about = (PurePosixPath(name).parent / str(row["file_name"]).replace("\\", "/")).as_posix()
+                text = row.get("text") or []
+                known: dict[str, Any] = {
+                    "where": where,
+                    "text": (text,) if isinstance(text, str) else tuple(map(str, text)),
+                }
+                if isinstance(row.get("label"), str | int):
+                    known["label"] = row["label"]
+                rows[about] = known
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                said = "no file_name" if isinstance(error, KeyError) else "not a JSON object"
+                problems.append(Problem("metadata", f"{where}: {said}"))
+    return rows, problems
+
+
+def _classes(names: list[str]) -> dict[str, str]:
+    """The class of each file that lies in a subfolder; none if all lie in one folder."""
+    folders = {name: PurePosixPath(name).parts[:-1] for name in names}
+    while len(heads := {parts[:1] for parts in folders.values()}) == 1 and heads != {()}:
+        folders = {name: parts[1:] for name, parts in folders.items()}
+    if heads and all(head and head[0].lower() in SPLITS for head in heads):
+        folders = {name: parts[1:] for name, parts in folders.items()}
+    return {name: parts[0] for name, parts in folders.items() if parts}

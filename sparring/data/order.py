@@ -1,0 +1,44 @@
+"""The order of examples, a function of (seed, position): a run that stops and goes on is one that never stopped."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..chance import generator
+from .split import Split
+
+
+def permutation(n: int, seed: int, epoch: int) -> np.ndarray:
+    """The order of n examples in one epoch."""
+    return torch.randperm(n, generator=generator("order", seed, epoch)).numpy()
+
+
+def batches(
+    split: Split, batch: int, seed: int, seen: int = 0, rank: int = 0, ranks: int = 1
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """The examples from position `seen` on, endlessly: (x, c) in stored form, batch / ranks of them at a time.
+
+    batch: how many all ranks take together; each takes its own slice, in their order.  Each epoch is a permutation; a
+    batch may reach from one into the next, or over several.
+    """
+    n = len(split)
+    if batch < 1 or batch % ranks:
+        raise ValueError(f"batch {batch} cannot be shared equally by {ranks} ranks; give a multiple of {ranks}")
+    if not 0 <= rank < ranks:
+        raise ValueError(f"rank {rank} is none of 0 to {ranks - 1}")
+    share = batch // ranks
+
+    order, epoch = permutation(n, seed, seen // n), seen // n
+    while True:
+        chosen, start, left = [], seen + rank * share, share
+        while left:
+            e, i = divmod(start, n)
+            if e != epoch:
+                order, epoch = permutation(n, seed, e), e
+            part = order[i : i + left]
+            chosen.append(part)
+            start, left = start + len(part), left - len(part)
+        yield split.take(np.concatenate(chosen))
+        seen += batch
