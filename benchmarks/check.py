@@ -1,8 +1,8 @@
 """The longer proofs: trains by the command as a user would, over seeds, and writes what came of it to results/.
 
-    python benchmarks/check.py              every proof (hours)
-    python benchmarks/check.py ring grid    these
-    python benchmarks/check.py --list       what there is, and what each must reach
+python benchmarks/check.py              every proof (hours)
+python benchmarks/check.py ring grid    these
+python benchmarks/check.py --list       what there is, and what each must reach
 """
 
 import argparse

@@ -66,6 +66,8 @@ def evaluate(what: str, against: str | None, n: int, seed: int) -> dict[str, Any
             raise RequestError(f"{what} is no run, so say what to measure it against: --against DATA")
         data = open_data(Recipe(data=against))
     real = data.heldout.take(torch.arange(min(n, len(data.heldout))))[0]
+    others = data.train.take(torch.arange(min(n, len(data.train))))[0]
+    c = None
     if is_run:
         c = data.heldout.take(torch.arange(len(real)))[1] if spec.c is not None else None
         fake = recipe.draw(G, spec, len(real), seed, c)
@@ -75,7 +77,8 @@ def evaluate(what: str, against: str | None, n: int, seed: int) -> dict[str, Any
         raise RequestError(
             f"samples are {tuple(fake.shape[1:])}, {against} is {tuple(real.shape[1:])}; measure like with like"
         )
-    found = measured(real, fake, data.spec, world=data.world, seed=seed) | {"data": against or r.data}
+    name = against or r.data
+    found = dict(measured(real, fake, data.spec, data.world, seed=seed, c=c, others=others, data=name))
     if is_run:
         RunFolder(run).append("evaluations.jsonl", {"seen": card["seen"], "player": "average", **found})
     return found | {"lines": _table(found)}
@@ -89,14 +92,16 @@ def _samples(what: str, data: data_room.Dataset, n: int) -> Tensor:
 
 
 def _table(found: dict[str, Any]) -> list[str]:
-    head = f"{found['n_fake']:,} samples against {found['n_real']:,} held-out of {found['data']}; features: {found['extractor']}"
-    rows = [head, ""]
+    counts = f"{found['n_fake']:,} samples against {found['n_real']:,} held-out of {found['data']}"
+    rows = [f"{counts}; features: {found['extractor']}", ""]
     for name, m in found["metrics"].items():
         ceiling = found.get("ceiling", {}).get(name)
         best = f"   real against real {ceiling['value']:.4g}" if ceiling else ""
         rows.append(f"  {name:16s} {m['value']:10.4g} ± {m['se']:.2g}  ({m['better']} is better){best}")
-    rows += [f"  {name:16s} {value:10.4g}  (known truth)" for name, value in found["truth"].items()]
-    return rows
+    for name, value in found["truth"].items():
+        best = found["ceiling"].get(name)
+        rows.append(f"  {name:16s} {value:10.4g}  (known truth){f'   real {best:.4g}' if best is not None else ''}")
+    return rows + [f"  note: {note}" for note in found["notes"]]
 
 
 def compare(runs: list[Path], out: Path) -> dict[str, Any]:

@@ -151,7 +151,7 @@ def play(run: Run) -> dict[str, Any]:
     if stop.asked:
         say(run, f"stopped and saved at {s.seen:,} samples; go on with: sparring resume {run.folder.path}")
         return {"run": str(run.folder.path), "seen": s.seen, "seconds": round(seconds, 1), "stopped": stop.asked}
-    metrics = measure(run, r.evaluate_final)
+    metrics = measure(run, r.evaluate_final, last=True)
     if run.first:
         write_card(run, seconds=seconds)
         say(run, f"report: {report.write(run.folder.path)}")
@@ -217,20 +217,24 @@ def log(run: Run, row: dict[str, float]) -> str:
 def draw_sheet(run: Run) -> None:
     """64 samples of the average generator from fixed z."""
     if run.first:
-        x = drawn(run, 64, "sheet")
+        x, _ = drawn(run, 64, "sheet")
         spec = run.data.spec
         real = run.data.heldout.take(torch.arange(min(2000, len(run.data.heldout))))[0]
         show.show(spec.x, x, run.folder.path / f"samples/{run.state.seen:012d}", real=real)
 
 
-def measure(run: Run, n: int) -> dict[str, Any]:
-    """A line of evaluations.jsonl: n samples of the average generator against held-out data."""
+def measure(run: Run, n: int, last: bool = False) -> dict[str, Any]:
+    """A line of evaluations.jsonl: n samples of the average generator against held-out data.
+
+    The last time, also what as many real samples would get.
+    """
     if not run.first:
         return {}
-    data = run.data
+    data, r = run.data, run.recipe
     real = data.heldout.take(torch.arange(min(n, len(data.heldout))))[0]
-    fake = drawn(run, n, "evaluation")
-    found = evaluate(real, fake, data.spec, world=data.world, seed=run.recipe.seed, data=run.recipe.data)
+    others = data.train.take(torch.arange(min(n, len(data.train))))[0] if last else None
+    fake, c = drawn(run, n, "evaluation")
+    found = evaluate(real, fake, data.spec, data.world, seed=r.seed, c=c, others=others, ceiling=last, data=r.data)
     run.folder.append("evaluations.jsonl", {"seen": run.state.seen, "player": "average", **found})
     return found["metrics"] | {k: {"value": v} for k, v in found["truth"].items()}
 
@@ -299,10 +303,10 @@ def played(run: Run, x: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor | None
     return x, None if spec.c is None or c is None else spec.c.encode(c.to(run.device))
 
 
-def drawn(run: Run, n: int, purpose: str) -> Tensor:
-    """n samples of the average generator, in stored form; with classes, in the proportions of held-out data."""
+def drawn(run: Run, n: int, purpose: str) -> tuple[Tensor, Tensor | None]:
+    """n samples of the average generator and what they were made from, in stored form: held-out conditions in turn."""
     c = None if run.data.spec.c is None else run.data.heldout.take(torch.arange(n) % len(run.data.heldout))[1]
-    return recipe.draw(run.state.ema, run.data.spec, n, seed=chance.seed_of(purpose, run.recipe.seed), c=c)
+    return recipe.draw(run.state.ema, run.data.spec, n, seed=chance.seed_of(purpose, run.recipe.seed), c=c), c
 
 
 def timed(r: Recipe, state: State, data: Dataset, device: torch.device, share: float = 0.88) -> int:
