@@ -20,7 +20,12 @@ from . import __version__
 
 
 class Parser(ArgumentParser):
-    """Errors in one line, with the nearest option there is, and exit status 2."""
+    """Errors in one line, with the nearest option there is, and exit status 2; help without type theory."""
+
+    def format_help(self) -> str:
+        return re.sub(r"type:\s+(Literal\[[^]]*\],\s*)?", "", super().format_help().replace(" | null", "")).replace(
+            "default: null", "chosen if left out"
+        )
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         message = " ".join(message.split())
@@ -40,13 +45,11 @@ def train(argv: Sequence[str]) -> int:
     p = _parser("train", train)
     p.add_argument("--config", action=ActionConfigFile, help="a YAML file of these options; options given here win")
     p.add_argument("--run", type=str, help="the run's folder (default: runs/DATA-N, the next free N)")
-    p.add_argument("--json", action="store_true", help="nothing else changes: the last line is always JSON")
     p.add_class_arguments(Recipe, skip={"data"}, fail_untyped=True)
     args = _with_positional(p, argv, "data", "a world's name, a folder or zip of images, an .npz or .npy, module:name")
     from . import run
 
-    options = {k: v for k, v in vars(args).items() if k not in ("config", "run", "json")}
-    options["penalties"] = tuple(options["penalties"])
+    options = {k: v for k, v in vars(args).items() if k not in ("config", "run")}
     path = Path(args.run) if args.run else _free_folder(args.data)
     return _finish(run.start(Recipe(**options), path))
 
@@ -138,7 +141,7 @@ HELP = f"""sparring {__version__}: train, diagnose and measure adversarial gener
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit status."""
-    argv = list(sys.argv[1:] if argv is None else argv)
+    argv = [_plain(a) for a in (sys.argv[1:] if argv is None else argv)]
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(HELP, end="")
         return 0 if argv else 2
@@ -165,16 +168,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         return status
 
 
+def _plain(word: str) -> str:
+    """--checkpoint-every is --checkpoint_every."""
+    option, equals, value = word.partition("=")
+    return option.replace("-", "_").replace("__", "--", 1) + equals + value if option.startswith("--") else word
+
+
 def _status(error: Exception) -> int | None:
     """The exit status of an error that is meant for the user; None for a fault of the program."""
     from .data import DataError
     from .folder import DamagedError, FolderError
+    from .machine import DeviceError
     from .parallel import PeerLost
     from .players import PlayerError
     from .recipe import RequestError
     from .run import RunError
 
-    if isinstance(error, RequestError | DataError | PlayerError):
+    if isinstance(error, RequestError | DataError | PlayerError | DeviceError):
         return 2
     if isinstance(error, FolderError):
         return error.status

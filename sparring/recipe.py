@@ -8,7 +8,8 @@ import difflib
 import importlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +24,7 @@ from .chance import generator
 from .data import Dataset
 from .losses import LOSSES
 from .nets import sizes
+from .nets.blocks import pyramid
 from .priors import PRIORS
 from .schedules import constant, cosine
 from .spaces import Image, Spec, Vector
@@ -57,8 +59,8 @@ class Recipe:
     """the same at generated samples"""
     gamma_end: float | None = None
     """the share of r1 and r2 that is left at the end of their annealing"""
-    penalties: tuple[str, ...] = ()
-    """more penalties of D, each NAME=WEIGHT or module:name=WEIGHT"""
+    penalties: str = ""
+    """more penalties of D: NAME=WEIGHT or module:name=WEIGHT, with commas between"""
     clip: float | None = None
     """clip D's weights to [-clip, clip] after each step (WGAN)"""
     augment: str = "none"
@@ -122,7 +124,7 @@ class Recipe:
     """generated samples in the evaluation at the end"""
 
     def asdict(self) -> dict[str, Any]:
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+        return dataclasses.asdict(self)
 
     @classmethod
     def of(cls, saved: Mapping[str, Any]) -> "Recipe":
@@ -131,7 +133,7 @@ class Recipe:
         for key in saved:
             if key not in names:
                 raise RequestError(f"the recipe has an unknown setting {key!r}{nearest(key, names)}")
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in saved.items()})
+        return cls(**saved)
 
 
 PENALTIES = penalties.PENALTIES | {"consistency": penalties.consistency(augment.diffaugment("color,translation"))}
@@ -142,7 +144,8 @@ def plan(r: Recipe, data: Dataset, device: torch.device) -> tuple[Recipe, list[s
     """The recipe with every choice made, and the reasons in words."""
     spec, reasons = data.spec, []
     if r.net == "auto" or r.width is None:
-        chosen = sizes.choose(spec, len(data.train), device)
+        with requested():
+            chosen = sizes.choose(spec, len(data.train), device)
         r = replace(r, net=chosen.name if r.net == "auto" else r.net, width=r.width or chosen.width)
         reasons.append(f"networks: {chosen.reason}")
     if isinstance(spec.x, Vector):
@@ -183,11 +186,11 @@ def check(r: Recipe) -> None:
     find(PRIORS, r.prior, "prior")
     if r.net != "auto":
         find(sizes.PAIRS, r.net, "net")
-    for text in r.penalties:
-        name, _, weight = text.rpartition("=")
-        find(PENALTIES, name or text, "penalty")
-        _number(weight, text)
-    augment.parse(r.augment)
+    weighted(r)
+    with requested():
+        augment.parse(r.augment)
+        if r.size is not None:
+            pyramid(r.size)
     for name in ("size", "width", "z", "samples", "minutes", "batch", "micro", "lr", "lr_D", "critic_steps", "clip"):
         value = getattr(r, name)
         if value is not None and not value > 0:
@@ -228,7 +231,8 @@ def players(r: Recipe, spec: Spec) -> tuple[Module, Module]:
         if ":" in r.net:
             return find({}, r.net, "net")(spec, prior, r.width)
         find(sizes.PAIRS, r.net, "net")
-        return sizes.build(r.net, spec, prior, width=r.width, join=r.join)
+        with requested():
+            return sizes.build(r.net, spec, prior, width=r.width, join=r.join)
 
 
 def method(r: Recipe) -> Method:
@@ -236,9 +240,7 @@ def method(r: Recipe) -> Method:
     assert r.samples and r.lr is not None and r.lr_D is not None and r.lr_end is not None and r.beta2 is not None
     anneal = lambda gamma: cosine(gamma, gamma * (r.gamma_end or 0.0), r.samples / 2)
     weights = [(penalties.r1, anneal(r.r1)), (penalties.r2, anneal(r.r2))]
-    for text in r.penalties:
-        name, _, weight = text.rpartition("=")
-        weights.append((find(PENALTIES, name or text, "penalty"), constant(_number(weight, text))))
+    weights += [(penalty, constant(weight)) for penalty, weight in weighted(r).values()]
     glass, watch = augment.parse(r.augment), ()
     if r.augment.partition(":")[0] == "ada":
         watch = (augment.adapt(relative=r.loss.startswith("relativistic")),)
@@ -263,7 +265,7 @@ def method(r: Recipe) -> Method:
 def warnings(r: Recipe) -> list[str]:
     """What is allowed, and yet likely a mistake."""
     said = []
-    names = {t.rpartition("=")[0] for t in r.penalties} | ({"r1"} if r.r1 else set()) | ({"r2"} if r.r2 else set())
+    names = set(weighted(r)) | ({"r1"} if r.r1 else set()) | ({"r2"} if r.r2 else set())
     if r.loss == "wasserstein" and not (names & penalties.LIPSCHITZ or r.clip):
         said.append(
             "the Wasserstein loss has no bound without a Lipschitz penalty: D's scores will grow for ever; "
@@ -335,8 +337,26 @@ def draw(G: Module, spec: Spec, n: int, seed: int = 0, c: Tensor | None = None, 
     return torch.cat(parts)
 
 
-def _number(text: str, whole: str) -> float:
+def weighted(r: Recipe) -> dict[str, tuple[Any, float]]:
+    """The further penalties by name, each with its weight."""
+    found = {}
+    for text in filter(None, r.penalties.split(",")):
+        name, _, weight = text.rpartition("=")
+        try:
+            found[name] = find(PENALTIES, name or text, "penalty"), float(weight)
+        except ValueError as error:
+            if isinstance(error, RequestError):
+                raise
+            raise RequestError(f"penalty {text!r} has no weight; write NAME=WEIGHT, such as wgan_gp=10") from None
+    if "mismatch" in found and r.condition == "none":
+        raise RequestError("penalty 'mismatch' compares conditions; give --condition class, or leave it out")
+    return found
+
+
+@contextmanager
+def requested() -> Iterator[None]:
+    """Inside, a value that some room refuses is a wrong request."""
     try:
-        return float(text)
-    except ValueError:
-        raise RequestError(f"penalty {whole!r} has no weight; write NAME=WEIGHT, such as wgan_gp=10") from None
+        yield
+    except (ValueError, TypeError) as error:
+        raise RequestError(str(error)) from error
