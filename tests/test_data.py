@@ -337,6 +337,38 @@ def test_the_classes_of_a_world():
     assert torch.equal(d.heldout.take([0, 1])[1], d.world.labels(len(d.heldout), 0, True)[:2])
 
 
+class Noise:
+    """A world large enough to be kept."""
+
+    name, about, examples = "noise", "noise of one pixel", (6000, 600)
+    spec = Spec(Pictures(3, 32), Label(5))
+
+    def __init__(self, most=256):
+        self.most, self.drawn = most, 0
+
+    def draw(self, n, seed, heldout=False):
+        self.drawn += n
+        g = torch.Generator().manual_seed(2 * seed + heldout)
+        x = torch.randint(self.most, (n, 3, 1, 1), generator=g).byte().expand(n, 3, 32, 32)
+        return x, torch.arange(n) % 5
+
+
+def test_a_large_world_is_drawn_once(tmp_path):
+    first, again, other = Noise(), Noise(), Noise(most=100)
+    d = data.open(first)
+    same(d, data.open(again))
+    assert torch.equal(d.train.take(range(50))[0], first.draw(6000, 0)[0][:50])
+    assert torch.equal(d.heldout.take([7, 6])[1], torch.tensor([2, 1]))
+    assert again.drawn == 16
+    assert d.spec == Noise.spec and d.world is first
+    assert data.open(other).card["fingerprint"] != d.card["fingerprint"]
+
+    (tmp_path / "file").write_text("in the way")
+    alone = data.open(first, cache=tmp_path / "file" / "cache")
+    same(d, alone)
+    assert "SPARRING_CACHE" in data.summary(alone)[-1]
+
+
 # -- the split --------------------------------------------------------------------------------------------------------
 
 

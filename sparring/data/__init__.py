@@ -9,13 +9,11 @@ Pictures are decoded once, to bytes in a cache; a tenth is held out by the conte
 
 from collections.abc import Callable
 from dataclasses import replace
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from . import cache as caches
+from .drawn import drawn
 from .errors import DataError
 from .order import batches
 from .pictures import FITS
@@ -51,7 +49,7 @@ def open(
     if isinstance(source, Dataset):
         data = source
     elif hasattr(source, "draw"):
-        data = _drawn(source, seed, progress or _silent)
+        data = drawn(source, seed, None if cache is None else Path(cache), progress or _silent)
     else:
         data = _prepared(Path(source), size, fit, seed, None if cache is None else Path(cache), progress or _silent)
     if condition != "class":
@@ -109,33 +107,3 @@ def _prepared(path: Path, size: int | None, fit: str, seed: int, cache: Path | N
     if note:
         card["notes"] = [*card.get("notes", []), note]
     return replace(data, card=card, kept=temporary)
-
-
-def _drawn(world: Any, seed: int, progress: Any) -> Dataset:
-    """The examples that a world draws for training and for holding out."""
-    n, held = world.examples
-    fingerprint = blake2b(digest_size=16)
-    progress(0, n + held)
-
-    def split(count: int, heldout: bool) -> Split:
-        x, c = world.draw(count, seed, heldout=heldout)
-        labels = world.labels(count, seed, heldout) if hasattr(world, "labels") else None
-        made = [None if t is None else np.ascontiguousarray(t.numpy()) for t in (x, c, labels)]
-        for a in made:
-            fingerprint.update(b"" if a is None else a.data)
-        progress(n + held if heldout else n, n + held)
-        return Split(x.numpy(), made[1], made[2])
-
-    train, heldout = split(n, False), split(held, True)
-    known = [s.labels for s in (train, heldout) if s.labels is not None]
-    classes = [str(k) for k in range(1 + max(int(labels.max()) for labels in known))] if known else None
-    card = {
-        "source": world.name,
-        "kind": f"a world: {world.about}",
-        "fingerprint": fingerprint.hexdigest(),
-        "seed": seed,
-        "train": n,
-        "heldout": held,
-        "problems": [],
-    }
-    return Dataset(world.spec, train, heldout, card, world, classes)

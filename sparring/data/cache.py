@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 from secrets import token_hex
-from tempfile import TemporaryDirectory, gettempdir
+from tempfile import gettempdir, mkdtemp
 from typing import Any, TypeVar
+from weakref import finalize
 
 from .errors import DataError, in_bytes
 
@@ -21,6 +22,14 @@ _ASIDE = ".building-"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 T = TypeVar("T")
+
+
+class Temporary:
+    """A folder that is removed with this object, or when the process ends."""
+
+    def __init__(self) -> None:
+        self.name = mkdtemp(prefix="sparring-")
+        self.cleanup = finalize(self, shutil.rmtree, self.name, ignore_errors=True)
 
 
 def home() -> Path:
@@ -42,8 +51,8 @@ def key(name: str, *what: Any) -> str:
     return f"{plain or 'data'}-{digest}"
 
 
-def writable(folder: Path) -> tuple[Path, TemporaryDirectory[str] | None, str | None]:
-    """The folder; or, if nothing can be written there, a temporary one that lives as long as its object, and a note."""
+def writable(folder: Path) -> tuple[Path, Temporary | None, str | None]:
+    """The folder; or, if nothing can be written there, a temporary one, and a note that says so."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f"{_ASIDE}{os.getpid()}-{token_hex(4)}"
@@ -51,7 +60,7 @@ def writable(folder: Path) -> tuple[Path, TemporaryDirectory[str] | None, str | 
         probe.rmdir()
         return folder, None, None
     except OSError as error:
-        temporary = TemporaryDirectory(prefix="sparring-", ignore_cleanup_errors=True)
+        temporary = Temporary()
         why = f"the cache {folder} cannot be written ({error.strerror}); prepared anew at each start"
         return Path(temporary.name), temporary, f"{why}; set SPARRING_CACHE to a folder that can"
 

@@ -121,7 +121,9 @@ def load(place: Path) -> Dataset:
         told = place / f"{name}.captions.jsonl"
         if len(x) != card[name] or (labels is not None and len(labels) != len(x)):
             raise ValueError(f"{place} is damaged")
-        return Split(x, None, labels, told if told.exists() else None)
+        made_from = place / f"{name}.c.npy"
+        c = np.load(made_from) if made_from.exists() else None
+        return Split(x, c, labels, told if told.exists() else None)
 
     return Dataset(from_json(saved["spec"]), split("train"), split("heldout"), card, None, classes)
 
