@@ -5,6 +5,7 @@ from torch import Tensor
 
 from sparring.chance import generator
 from sparring.spaces import Image, Spec
+from sparring.worlds import faces_judge
 from sparring.worlds.faces_paint import JITTER, paint
 from sparring.worlds.faces_words import ATTRIBUTES, describe
 
@@ -57,6 +58,10 @@ class Faces:
             )
         return x[:n], None
 
+    def read(self, x: Tensor) -> dict[str, Tensor]:
+        """Whether each sample (N, 3, size, size) is a `valid` face, and its attributes; see `faces_judge.read`."""
+        return faces_judge.read(x)
+
     def judge(self, x: Tensor, c: Tensor | None = None) -> dict[str, float]:
-        """Nothing is known of samples yet."""
-        return {}
+        """How many samples (N, 3, size, size) are faces, and how even their colours are; see `faces_judge.judge`."""
+        return faces_judge.judge(x)
