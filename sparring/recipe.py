@@ -23,10 +23,10 @@ from . import augment, machine, penalties, worlds
 from .chance import generator
 from .data import Dataset
 from .losses import LOSSES
-from .nets import sizes
+from .nets import sizes, vector
 from .nets.blocks import pyramid
 from .priors import PRIORS
-from .schedules import constant, cosine
+from .schedules import constant, cosine, geometric, rise_and_fall
 from .spaces import Image, Spec, Vector
 from .spaces import from_json as spec_from_json
 from .spaces import to_json as spec_json
@@ -54,11 +54,11 @@ class Recipe:
     loss: str = "relativistic"
     """a loss by name (a wrong name lists them), or module:name"""
     r1: float | None = None
-    """weight gamma of |slope of D at real samples|^2 / 2; it is annealed to `gamma_end` of this"""
+    """weight of |slope of D at real samples|^2 / 2, at the start"""
     r2: float | None = None
     """the same at generated samples"""
     gamma_end: float | None = None
-    """the share of r1 and r2 that is left at the end of their annealing"""
+    """the share of r1 and r2 that is left at 0.7 of the run, by the same factor each sample"""
     penalties: str = ""
     """more penalties of D: NAME=WEIGHT or module:name=WEIGHT, with commas between"""
     clip: float | None = None
@@ -86,21 +86,21 @@ class Recipe:
     micro: int | None = None
     """samples a backward pass, if the batch does not fit in memory"""
     lr: float | None = None
-    """learning rate of G at the start"""
+    """highest learning rate of G, after a rise over the first 2 % of the run"""
     lr_D: float | None = None
-    """learning rate of D at the start; the same as lr by default"""
+    """highest learning rate of D; the same as lr by default"""
     lr_end: float | None = None
     """the share of the rates that is left at the end of the run, along half a cosine"""
     beta1: float = 0.0
     """Adam's first decay"""
     beta2: float | None = None
-    """Adam's second decay at the end of its annealing"""
+    """Adam's second decay at the end; it begins at 0.9"""
     optimizer: Literal["adam", "rmsprop"] = "adam"
     """rmsprop is the choice of the first Wasserstein GAN"""
     critic_steps: int = 1
     """turns of D for each turn of G"""
-    average: float = 0.05
-    """half-life of the average generator, as a share of the samples seen so far"""
+    average: float = 0.02
+    """half-life of the average generator, as a share of all samples; early in the run, less"""
     seed: int = 0
     """of everything random; the same seed gives the same run"""
 
@@ -161,7 +161,8 @@ def plan(r: Recipe, data: Dataset, device: torch.device) -> tuple[Recipe, list[s
 
 
 def _vector(spec: Spec) -> dict[str, Any]:
-    return dict(r1=0.1, r2=0.1, gamma_end=0.1, z=16, batch=512, samples=2_000_000, lr=1e-3, lr_end=0.01, beta2=0.99)
+    z = vector.sizes(spec).noise
+    return dict(r1=1.0, r2=1.0, gamma_end=2e-4, z=z, batch=256, samples=4_000_000, lr=1e-3, lr_end=0.0, beta2=0.99)
 
 
 def _image(spec: Spec) -> dict[str, Any]:
@@ -191,11 +192,24 @@ def check(r: Recipe) -> None:
         augment.parse(r.augment)
         if r.size is not None:
             pyramid(r.size)
-    for name in ("size", "width", "z", "samples", "minutes", "batch", "micro", "lr", "lr_D", "critic_steps", "clip"):
+    for name in [
+        "size",
+        "width",
+        "z",
+        "samples",
+        "minutes",
+        "batch",
+        "micro",
+        "lr",
+        "lr_D",
+        "critic_steps",
+        "clip",
+        "gamma_end",
+    ]:
         value = getattr(r, name)
         if value is not None and not value > 0:
             raise RequestError(f"--{name} {value} must be above 0")
-    for name in ("r1", "r2", "gamma_end", "lr_end", "average"):
+    for name in ("r1", "r2", "lr_end", "average"):
         value = getattr(r, name)
         if value is not None and not value >= 0:
             raise RequestError(f"--{name} {value} must be 0 or more")
@@ -237,24 +251,28 @@ def players(r: Recipe, spec: Spec) -> tuple[Module, Module]:
 
 def method(r: Recipe) -> Method:
     """The recipe's way to play.  Every schedule runs over the whole budget of samples."""
-    assert r.samples and r.lr is not None and r.lr_D is not None and r.lr_end is not None and r.beta2 is not None
-    anneal = lambda gamma: cosine(gamma, gamma * (r.gamma_end or 0.0), r.samples / 2)
-    weights = [(penalties.r1, anneal(r.r1)), (penalties.r2, anneal(r.r2))]
+    assert r.samples and r.lr and r.lr_D and r.lr_end is not None and r.gamma_end and r.beta2 and r.r1 is not None
+    assert r.r2 is not None
+    weights = [
+        (penalty, geometric(gamma, gamma * r.gamma_end, 0.7 * r.samples))
+        for penalty, gamma in ((penalties.r1, r.r1), (penalties.r2, r.r2))
+        if gamma
+    ]
     weights += [(penalty, constant(weight)) for penalty, weight in weighted(r).values()]
     glass, watch = augment.parse(r.augment), ()
     if r.augment.partition(":")[0] == "ada":
         watch = (augment.adapt(relative=r.loss.startswith("relativistic")),)
     return Method(
         loss=find(LOSSES, r.loss, "loss"),
-        penalties=tuple((p, w) for p, w in weights if w(0) > 0),
+        penalties=tuple(weights),
         augment=glass,
         watch=watch,
         project=penalties.clip(r.clip) if r.clip else None,
-        lr_G=cosine(r.lr, r.lr * r.lr_end, r.samples),
-        lr_D=cosine(r.lr_D, r.lr_D * r.lr_end, r.samples),
+        lr_G=rise_and_fall(r.lr, r.lr * r.lr_end, r.samples),
+        lr_D=rise_and_fall(r.lr_D, r.lr_D * r.lr_end, r.samples),
         beta1=r.beta1,
-        beta2=cosine(0.9, r.beta2, r.samples / 10),
-        halflife=lambda seen: r.average * seen,
+        beta2=cosine(min(0.9, r.beta2), r.beta2, r.samples),
+        halflife=lambda seen: min(0.05 * seen, r.average * r.samples),
         critic_steps=r.critic_steps,
         micro=r.micro,
         seed=r.seed,

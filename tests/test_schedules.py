@@ -1,12 +1,13 @@
 """Schedules are functions of samples seen, and of nothing else."""
 
+import math
 from math import cos, pi
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparring.schedules import constant, cosine, every, linear, piecewise
+from sparring.schedules import constant, cosine, every, geometric, linear, piecewise, rise_and_fall
 
 numbers = st.floats(-1e3, 1e3)
 counts = st.integers(0, 10**9)
@@ -57,3 +58,21 @@ def test_lazy_and_eager_weights_agree_over_k_batches(k, batch, first):
 def test_lazy_schedules_refuse_nothing():
     with pytest.raises(ValueError, match="k=0"):
         every(0, 64, constant(1.0))
+
+
+def test_geometric_falls_by_the_same_factor():
+    at = geometric(1.0, 1e-4, 800)
+    assert at(0) == 1.0
+    assert math.isclose(at(200) / at(0), at(600) / at(400))
+    assert math.isclose(at(800), 1e-4)
+    assert at(10**9) == at(800)
+    assert geometric(0.0, 0.0, 800)(400) == 0.0
+
+
+def test_a_rate_rises_and_falls():
+    at = rise_and_fall(1e-3, 1e-5, 1000)
+    assert at(0) == 0
+    assert math.isclose(at(10), at(20) / 2, rel_tol=0.01)
+    assert max(map(at, range(1001))) < 1e-3
+    assert math.isclose(at(1000), 1e-5)
+    assert all(at(i) > at(i + 1) for i in range(20, 1000))

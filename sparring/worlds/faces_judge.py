@@ -96,6 +96,9 @@ def measure(x: Tensor, attributes: dict[str, Tensor], jitter: Tensor) -> dict[st
     d, e = detail(small), detail(face)
     told = {
         "error": square.mean((1, 2, 3)).sqrt(),
+        "e2": avg_pool2d(rest, 2).square().mean((1, 2, 3)).sqrt(),
+        "e4": avg_pool2d(rest, 4).square().mean((1, 2, 3)).sqrt(),
+        "w2": avg_pool2d(avg_pool2d(rest, 2).square().mean(1, keepdim=True), size // 8, size // 16).amax((1, 2, 3)).sqrt(),
         "worst": avg_pool2d(square.mean(1, keepdim=True), size // 4, size // 8).amax((1, 2, 3)).sqrt(),
         "sharp": _dot(d, e) / _dot(e, e),
         "alike": _dot(d, e) / (_dot(d, d) * _dot(e, e) + 1).sqrt(),
