@@ -50,7 +50,7 @@ def main(minutes: float, on: bool) -> None:
             scores, guess, turns = eye.scores(x)
         guess, turns = guess.float(), turns.float()
         angle = jitter[:, TURNS] * 2 * torch.pi
-        named = sum(cross_entropy(s.float(), a) for s, a in zip(scores, attributes.values()))
+        named = torch.stack([cross_entropy(s.float(), a) for s, a in zip(scores, attributes.values())]).sum()
         placed = ((guess - jitter).square() * WEIGHT).mean() * 20
         turned = (turns - torch.stack([angle.cos(), angle.sin()], 1)).square().mean()
 
