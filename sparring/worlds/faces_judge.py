@@ -21,7 +21,7 @@ WEIGHTS = Path(__file__).with_name("faces_reader.safetensors")  # fitted by benc
 KINDS = tuple(map(len, ATTRIBUTES.values()))
 TURNS = [JITTER.index(name) for name in ("cloth_hue", "accent_hue", "teeth_turn")]  # that close upon themselves
 
-# Of a valid face.  Beside each: what real faces reach but for one in 200 | what 5 % of those it is there for exceed
+# Of a valid face.  Beside each: what all but one real face in 200 reach | what the best 5 % of the bad ones reach
 LEAST = {
     "left_eye": 0.55,  # 0.82 | 0.10  without eyes
     "right_eye": 0.55,  # 0.78 | 0.10
@@ -35,7 +35,7 @@ MOST = {
     "worst": 48.0,  # 36.9 | 55.7  of two halves
     "left_rest": 0.75,  # 0.44 | 0.91  without eyes
     "right_rest": 0.75,  # 0.39 | 0.91
-    "mouth_rest": 1.0,  # 0.54 | 0.73  without mouth
+    "mouth_rest": 1.0,  # 0.54 | 0.73  without mouth: `mouth` tells these, here another's mouth is meant
 }
 
 
