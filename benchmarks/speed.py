@@ -33,7 +33,10 @@ from sparring.train import Method, State, step
 
 GAMMA = 0.2
 METHOD = dict(
-    penalties=((r1, constant(GAMMA)), (r2, constant(GAMMA))), lr_G=constant(1e-3), lr_D=constant(1e-3), beta2=constant(0.99)
+    penalties=((r1, constant(GAMMA)), (r2, constant(GAMMA))),
+    lr_G=constant(1e-3),
+    lr_D=constant(1e-3),
+    beta2=constant(0.99),
 )
 
 

@@ -17,10 +17,12 @@ def probe(s: State, x: Tensor, c: Tensor | None, z: Tensor) -> dict[str, float]:
     G/average: distance of the average generator's parameters from G's, over the size of G's.
     """
     training = s.D.training, s.G.training
-    s.D.eval(), s.G.eval()
+    s.D.eval()
+    s.G.eval()
     fake = s.G(z, c).float()
     d_heldout = s.D(x, c).float()
-    s.D.train(training[0]), s.G.train(training[1])
+    s.D.train(training[0])
+    s.G.train(training[1])
 
     real_pairs, fake_pairs = distances(x), distances(fake)
     near = 0.1 * real_pairs.min(1).values.median()

@@ -175,8 +175,8 @@ DEFAULTS: dict[type, Callable[[Spec], dict[str, Any]]] = {Vector: _vector, Image
 
 def with_intervals(r: Recipe) -> Recipe:
     """The recipe with what happens how often, now that its length is known."""
-    assert r.samples and r.batch
-    share = lambda part: max(r.samples // part, 10 * r.batch)
+    samples, batch = r.samples or 0, r.batch or 0
+    share = lambda part: max(samples // part, 10 * batch)
     every = dict(log_every=share(300), sample_every=share(24), evaluate_every=share(6), checkpoint_every=share(12))
     return replace(r, **{k: v for k, v in every.items() if getattr(r, k) is None})
 
@@ -259,7 +259,7 @@ def method(r: Recipe) -> Method:
         if gamma
     ]
     weights += [(penalty, constant(weight)) for penalty, weight in weighted(r).values()]
-    glass, watch = augment.parse(r.augment), ()
+    glass, watch, longest = augment.parse(r.augment), (), r.average * r.samples
     if r.augment.partition(":")[0] == "ada":
         watch = (augment.adapt(relative=r.loss.startswith("relativistic")),)
     return Method(
@@ -272,7 +272,7 @@ def method(r: Recipe) -> Method:
         lr_D=rise_and_fall(r.lr_D, r.lr_D * r.lr_end, r.samples),
         beta1=r.beta1,
         beta2=cosine(min(0.9, r.beta2), r.beta2, r.samples),
-        halflife=lambda seen: min(0.05 * seen, r.average * r.samples),
+        halflife=lambda seen: min(0.05 * seen, longest),
         critic_steps=r.critic_steps,
         micro=r.micro,
         seed=r.seed,

@@ -119,20 +119,21 @@ def resume(path: Path, **changes: Any) -> dict[str, Any]:
 def play(run: Run) -> dict[str, Any]:
     """The loop."""
     r, s = run.recipe, run.state
-    assert r.samples and r.batch and r.log_every and r.sample_every and r.evaluate_every and r.checkpoint_every
+    batch, samples = r.batch or 0, r.samples or 0
+    assert batch and samples and r.log_every and r.sample_every and r.evaluate_every and r.checkpoint_every
     began, tally, note = time.monotonic() - run.seconds, Tally(), ""
     z = s.G.prior.sample(64, generator("sheet", r.seed)).to(run.device)  # type: ignore[union-attr]
     x, c = played(run, *run.data.heldout.take(torch.arange(min(64, len(run.data.heldout)))))
     look = lambda: probe(s, x, c, z[: len(x)])
 
     def crossed(every: int) -> bool:
-        return s.seen // every > (s.seen - r.batch) // every or s.seen >= r.samples
+        return s.seen // every > (s.seen - batch) // every or s.seen >= samples
 
-    with stopping() as stop, Progress("training", r.samples, s.seen) as progress:
+    with stopping() as stop, Progress("training", samples, s.seen) as progress:
         if s.seen == 0:
             draw_sheet(run)
         rounds = train(run.method, s, batches(run))
-        while s.seen < r.samples and not stop.asked:
+        while s.seen < samples and not stop.asked:
             tally.add(next(rounds))
             asked = stop.agreed(at=crossed(r.log_every))
             if crossed(r.log_every) or crossed(r.checkpoint_every) or asked:
@@ -141,7 +142,7 @@ def play(run: Run) -> dict[str, Any]:
                 )
             if crossed(r.sample_every):
                 draw_sheet(run)
-            if crossed(r.evaluate_every) and s.seen < r.samples:
+            if crossed(r.evaluate_every) and s.seen < samples:
                 measure(run, r.evaluate_n)
             if crossed(r.checkpoint_every) or asked:
                 save(run, time.monotonic() - began)
@@ -274,7 +275,8 @@ def open_data(r: Recipe) -> Dataset:
     bars: list[Progress] = []
 
     def progress(done: int, total: int) -> None:
-        bars or bars.append(Progress("preparing data", total))
+        if not bars:
+            bars.append(Progress("preparing data", total))
         bars[0].update(done)
 
     try:

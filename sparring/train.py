@@ -251,7 +251,7 @@ def held(net: Module) -> Iterator[None]:
 @torch.no_grad()
 def follow(average: Module, net: Module, beta: float) -> None:
     """average <- beta average + (1 - beta) net; buffers are taken as they are."""
-    ours, theirs = list(average.parameters()), [p.detach() for p in net.parameters()]
-    torch._foreach_lerp_(ours, theirs, 1 - beta)
+    for a, b in zip(average.parameters(), net.parameters()):
+        a.lerp_(b, 1 - beta)
     for a, b in zip(average.buffers(), net.buffers()):
         a.copy_(b)

@@ -59,7 +59,14 @@ def straight(tmp_path_factory):
 
 def test_the_folder_holds_what_the_plan_says(straight):
     run, done = straight
-    for name in ("recipe.yaml", "card.json", "stats.jsonl", "evaluations.jsonl", "report.html", "generator/generator.json"):
+    for name in (
+        "recipe.yaml",
+        "card.json",
+        "stats.jsonl",
+        "evaluations.jsonl",
+        "report.html",
+        "generator/generator.json",
+    ):
         assert (run / name).exists(), name
     assert list(run.glob("samples/*.png"))
     last = json.loads(done.stdout.splitlines()[-1])
@@ -69,7 +76,16 @@ def test_the_folder_holds_what_the_plan_says(straight):
     unset = {k for k, v in recipe.items() if v is None}
     assert unset <= {"size", "minutes", "micro", "clip"}
     rows = RunFolder(run).rows("stats.jsonl")
-    assert rows[-1].keys() >= {"seen", "seconds", "score/real", "score/fake", "score/heldout", "G/loss", "D/loss", "spread"}
+    assert rows[-1].keys() >= {
+        "seen",
+        "seconds",
+        "score/real",
+        "score/fake",
+        "score/heldout",
+        "G/loss",
+        "D/loss",
+        "spread",
+    }
     assert not list(run.rglob(".aside*"))
 
 
@@ -164,7 +180,9 @@ def test_compare_and_report(straight, tmp_path, capsys):
 
 def test_worlds_are_listed(capsys):
     assert sparring("worlds", "--json") == 0
-    assert {"ring", "grid", "digits", "stacked-digits", "faces"} <= {w["name"] for w in json.loads(capsys.readouterr().out)}
+    assert {"ring", "grid", "digits", "stacked-digits", "faces"} <= {
+        w["name"] for w in json.loads(capsys.readouterr().out)
+    }
 
 
 def test_a_config_file_and_an_option_over_it(tmp_path, capsys):

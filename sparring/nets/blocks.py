@@ -45,11 +45,11 @@ class PixelNorm(nn.Module):
 
 
 class MinibatchStd(nn.Module):
-    """Karras et al. 2018 (progressive growing): one more channel, which says how far the samples of a group lie apart.
+    """Karras et al. 2018 (progressive growing): how far the samples of a group lie apart, as one feature of each.
 
-    (B, C, H, W) -> (B, C + 1, H, W): the standard deviation over the group at each feature and place, averaged over
-    these.  A group is `group` neighbours in the batch, so that pieces of a batch hold the groups of the whole; the last
-    may be smaller, and the spread of one alone is 1e-4.
+    (B, C, H, W) -> (B, 1): the standard deviation over the group at each feature and place, averaged over these.  A
+    group is `group` neighbours in the batch, so that pieces of a batch hold the groups of the whole; the last may be
+    smaller, and the spread of one alone is 1e-4.
     """
 
     def __init__(self, group: int = 4):
@@ -58,15 +58,14 @@ class MinibatchStd(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         groups = x.float().split(self.group) if len(x) % self.group else [x.float()]
-        spread = torch.cat([self.spread(g) for g in groups])
-        return torch.cat([x, spread.to(x.dtype).expand(-1, 1, *x.shape[2:])], 1)
+        return torch.cat([self.spread(g) for g in groups]).to(x.dtype)
 
     def spread(self, x: Tensor) -> Tensor:
-        """(B, C, H, W), B a multiple of the group or less than it, to (B, 1, 1, 1)."""
+        """(B, C, H, W), B a multiple of the group or less than it, to (B, 1)."""
         n = min(self.group, len(x))
         g = x.unflatten(0, (-1, n))
         variance = (g - g.mean(1, keepdim=True)).square().mean(1)  # torch.var is several times slower on a CPU
-        return (variance + 1e-8).sqrt().mean((1, 2, 3)).repeat_interleave(n).view(-1, 1, 1, 1)
+        return (variance + 1e-8).sqrt().mean((1, 2, 3)).repeat_interleave(n)[:, None]
 
 
 class Down(nn.Module):
