@@ -108,7 +108,7 @@ def memory(steps: int) -> dict[str, float]:
     s, m = State.begin(*sizes.build("quick", spec, Normal(16), width=4)), Method(**METHOD)
     x = torch.rand(16, 1, 8, 8) * 2 - 1
     peaks = []
-    for half in range(2):
+    for _ in range(2):
         for _ in range(steps // 2):
             step(m, s, x)
         gc.collect()
