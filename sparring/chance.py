@@ -23,9 +23,7 @@ def seeded(device: torch.device, *place: int | str) -> Iterator[None]:
     """Inside, torch's own generators of the CPU and of `device` stand at this place; outside, nobody notices."""
     seed = seed_of(*place)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.default_generator.manual_seed(
-            seed
-        )  # torch.manual_seed would note a stack trace for absent GPUs each time
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed notes a stack trace for absent GPUs
         if device.type == "cuda":
             torch.cuda.manual_seed(seed)
         yield
