@@ -166,8 +166,8 @@ def _vector(spec: Spec) -> dict[str, Any]:
 
 
 def _image(spec: Spec) -> dict[str, Any]:
-    gamma = 0.2 * (spec.x.size / 32) ** 2  # type: ignore[union-attr]
-    return dict(r1=gamma, r2=gamma, gamma_end=0.5, z=64, batch=64, samples=300_000, lr=5e-4, lr_end=0.05, beta2=0.99)
+    gamma = 0.5 * (spec.x.size / 32) ** 2  # type: ignore[union-attr]
+    return dict(r1=gamma, r2=gamma, gamma_end=0.1, z=64, batch=64, samples=300_000, lr=1e-3, lr_end=0.0, beta2=0.99)
 
 
 DEFAULTS: dict[type, Callable[[Spec], dict[str, Any]]] = {Vector: _vector, Image: _image}
