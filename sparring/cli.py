@@ -219,5 +219,6 @@ def _print(document: Any, as_json: bool) -> int:
 
 
 def _finish(result: dict[str, Any]) -> int:
-    print(json.dumps(result), flush=True)
+    if "run" in result:  # of several processes, the first one's
+        print(json.dumps(result), flush=True)
     return 128 + result["stopped"] if "stopped" in result else 0

@@ -69,10 +69,7 @@ def start(r: Recipe, path: Path) -> dict[str, Any]:
     with parallel.joined(device):
         data = open_data(r)
         r, reasons = recipe.plan(r, data, device)
-        G, D = recipe.players(r, data.spec)
-        if ":" in r.net:
-            check_players(G, D, data.spec)
-        state = State.begin(G.to(device), D.to(device), OPTIMIZERS[r.optimizer])
+        state = begin(r, data, device)
         if r.samples is None or r.minutes:
             samples = timed(r, state, data, device)
             reasons.append(f"{r.minutes:g} minutes are about {samples:,} samples at the speed of this machine")
@@ -96,8 +93,7 @@ def resume(path: Path, **changes: Any) -> dict[str, Any]:
     device = machine.pick(r.device, r.threads)
     with parallel.joined(device):
         data = open_data(r)
-        G, D = recipe.players(r, data.spec)
-        state = State.begin(G.to(device), D.to(device), OPTIMIZERS[r.optimizer])
+        state = begin(r, data, device)
         run = Run(r, folder, data, recipe.method(r), state, device)
         with owned(run):
             saved = folder.load(tell)
@@ -110,6 +106,8 @@ def resume(path: Path, **changes: Any) -> dict[str, Any]:
             if run.first:
                 for name in ("stats.jsonl", "findings.jsonl", "evaluations.jsonl"):
                     folder.forget_after(name, state.seen)
+                if state.seen >= (r.samples or 0):
+                    folder.forget_after("evaluations.jsonl", state.seen - 1)  # the last comes after the last checkpoint
                 tell(f"resuming {path} at {state.seen:,} of {r.samples:,} samples")
             run.history = folder.rows("stats.jsonl")
             run.findings = {row["name"] for row in folder.rows("findings.jsonl")}
@@ -149,13 +147,14 @@ def play(run: Run) -> dict[str, Any]:
             progress.update(s.seen, note)
 
     seconds = time.monotonic() - began
+    if not run.first:
+        return {"stopped": stop.asked} if stop.asked else {}
     if stop.asked:
         say(run, f"stopped and saved at {s.seen:,} samples; go on with: sparring resume {run.folder.path}")
         return {"run": str(run.folder.path), "seen": s.seen, "seconds": round(seconds, 1), "stopped": stop.asked}
     metrics = measure(run, r.evaluate_final, last=True)
-    if run.first:
-        write_card(run, seconds=seconds)
-        say(run, f"report: {report.write(run.folder.path)}")
+    write_card(run, seconds=seconds)
+    say(run, f"report: {report.write(run.folder.path)}")
     return {
         "run": str(run.folder.path),
         "seen": s.seen,
@@ -268,6 +267,15 @@ def refuse_changes(run: Run, saved: dict[str, Any]) -> None:
 
 
 # -- setting the table ------------------------------------------------------------------------------------------------
+
+
+def begin(r: Recipe, data: Dataset, device: torch.device) -> State:
+    """The players, from the recipe's seed, on the device; a user's own pair must be able to play."""
+    G, D = recipe.players(r, data.spec)
+    if ":" in r.net:
+        check_players(G, D, data.spec)
+    G, D = (net.to(device).to(memory_format=torch.channels_last) for net in (G, D))  # type: ignore[call-overload]
+    return State.begin(G, D, OPTIMIZERS[r.optimizer])
 
 
 def open_data(r: Recipe) -> Dataset:
