@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import relu
+from torch.nn.functional import leaky_relu, relu
 
 from ..priors import Prior
 from ..spaces import Spec
@@ -59,7 +59,7 @@ class Generator(nn.Module):
 class Critic(nn.Module):
     """(B, C, H, W) and c to scores (B,), higher = more real.
 
-    group: samples whose spread is one more feature of the last layer; 1 = none.  Pieces of a batch give the gradients
+    group: samples whose spread is one more feature of the whole picture; 1 = none.  Pieces of a batch give the gradients
     of the whole where each is a multiple of it.
     pack: samples judged together (Lin et al. 2018, PacGAN), neighbours in the batch, each with its own condition; all
     get the score of the pack.  A slope penalty then weighs `pack` times as much.
@@ -77,7 +77,8 @@ class Critic(nn.Module):
             stages += [nn.Conv2d(a, b, KERNEL, 1 if full and i == 0 else 2, padding=1), nn.LeakyReLU(LEAK)]
         self.stages = nn.Sequential(*stages)
         self.spread = MinibatchStd(group) if group > 1 else None
-        self.score = Projection(w[-1] * sides[0] ** 2 + (group > 1), spec.c, w[-1], pack)
+        self.whole = nn.Linear(w[-1] * sides[0] ** 2 + (group > 1), w[-1])  # without it, a score is a sum over places
+        self.score = Projection(w[-1], spec.c, w[-1], pack)
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         n = len(x)
@@ -86,7 +87,7 @@ class Critic(nn.Module):
             c = None if c is None else packed(c, self.pack)
         h = self.stages(x)
         h = h.flatten(1) if self.spread is None else torch.cat([h.flatten(1), self.spread(h)], 1)
-        score = self.score(h, c)
+        score = self.score(leaky_relu(self.whole(h), LEAK), c)
         return score.repeat_interleave(self.pack)[:n] if self.pack > 1 else score
 
 
