@@ -44,8 +44,8 @@ class Proof:
 INF = float("inf")
 POINTS = {"quality": (0.95, 1), "kl": (0, 0.05), "spread": (0.7, 1.3)}
 PROOFS = {
-    "ring": Proof(("ring",), 10, {"modes": (8, 8), **POINTS}),
-    "grid": Proof(("grid",), 10, {"modes": (25, 25), **POINTS}),
+    "ring": Proof(("ring", "--evaluate_final", "5000"), 10, {"modes": (8, 8), **POINTS}),
+    "grid": Proof(("grid", "--evaluate_final", "5000"), 10, {"modes": (25, 25), **POINTS}),
     "digits": Proof(("digits",), 3, {"coverage": (0.8, INF), "modes": (10, 10)}, ceilings=("coverage",)),
     "stacked-digits": Proof(
         ("stacked-digits", "--minutes", "15", "--evaluate_final", "26000"),

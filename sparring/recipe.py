@@ -168,7 +168,7 @@ def _vector(spec: Spec, device: torch.device) -> dict[str, Any]:
 def _image(spec: Spec, device: torch.device) -> dict[str, Any]:
     side: int = spec.x.size  # type: ignore[union-attr]
     gamma = (side / 32) ** 2
-    batch = 16 if side >= 24 and device.type == "cpu" else 64  # many small steps learn more in an hour of a CPU
+    batch = 16 if side >= 24 and device.type == "cpu" else 64  # on a CPU many small steps learn more
     return dict(r1=gamma, r2=gamma, gamma_end=0.1, z=64, batch=batch, samples=300_000, lr=1e-3, lr_end=0.0, beta2=0.99)
 
 

@@ -59,8 +59,8 @@ class Generator(nn.Module):
 class Critic(nn.Module):
     """(B, C, H, W) and c to scores (B,), higher = more real.
 
-    group: samples whose spread is one more feature of the whole picture; 1 = none.  Pieces of a batch give the gradients
-    of the whole where each is a multiple of it.
+    group: samples whose spread is one more feature of the whole picture; 1 = none.  Pieces of a batch give the
+    gradients of the whole where each is a multiple of it.
     pack: samples judged together (Lin et al. 2018, PacGAN), neighbours in the batch, each with its own condition; all
     get the score of the pack.  A slope penalty then weighs `pack` times as much.
     """

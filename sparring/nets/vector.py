@@ -26,7 +26,7 @@ class Sizes(NamedTuple):
 def sizes(spec: Spec) -> Sizes:
     """The default sizes for vectors of spec.x: as many numbers of noise as x has, 64 at most."""
     dim = _vector(spec).dim
-    return Sizes(width=64 if dim <= 4 else 256, depth=4, waves=32 if dim <= 4 else 64, noise=min(dim, 64))
+    return Sizes(width=64 if dim <= 4 else 256, depth=4, waves=48 if dim <= 4 else 64, noise=min(dim, 64))
 
 
 def _vector(spec: Spec) -> Vector:
@@ -82,7 +82,7 @@ class Generator(Module):
 class Critic(Module):
     """x (B, dim) and c -> scores (B,); c enters by projection.  waves=0 makes a plain perceptron."""
 
-    def __init__(self, spec: Spec, width: int = 64, depth: int = 4, waves: int = 32, fastest: float = 60.0):
+    def __init__(self, spec: Spec, width: int = 64, depth: int = 4, waves: int = 48, fastest: float = 200.0):
         super().__init__()
         self.waves = Waves(_vector(spec).dim, waves, fastest=fastest)
         self.body = perceptron(self.waves.dim, width, depth, nn.ReLU)
