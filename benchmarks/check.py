@@ -46,9 +46,11 @@ POINTS = {"quality": (0.95, 1), "kl": (0, 0.05), "spread": (0.7, 1.3)}
 PROOFS = {
     "ring": Proof(("ring", "--evaluate_final", "5000"), 10, {"modes": (8, 8), **POINTS}),
     "grid": Proof(("grid", "--evaluate_final", "5000"), 10, {"modes": (25, 25), **POINTS}),
-    "digits": Proof(("digits",), 3, {"coverage": (0.8, INF), "modes": (10, 10)}, ceilings=("coverage",)),
+    "digits": Proof(
+        ("digits", "--minutes", "2"), 3, {"coverage": (0.8, INF), "modes": (10, 10)}, ceilings=("coverage",)
+    ),
     "stacked-digits": Proof(
-        ("stacked-digits", "--minutes", "15", "--evaluate_final", "26000"),
+        ("stacked-digits", "--minutes", "5", "--evaluate_final", "26000"),
         2,
         {"modes": (990, 1000), "kl": (0, 0.15)},
         threads=2,

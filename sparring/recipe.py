@@ -91,6 +91,8 @@ class Recipe:
     """highest learning rate of D; the same as lr by default"""
     lr_end: float | None = None
     """the share of the rates that is left at the end of the run, along half a cosine"""
+    settle: float | None = None
+    """power of the half cosine along which G's rate falls (D's is 1): above 1, G settles while D still learns"""
     beta1: float = 0.0
     """Adam's first decay"""
     beta2: float | None = None
@@ -154,22 +156,27 @@ def plan(r: Recipe, data: Dataset, device: torch.device) -> tuple[Recipe, list[s
     defaults = DEFAULTS[type(spec.x)](spec, device)
     r = replace(r, **{k: v for k, v in defaults.items() if getattr(r, k) is None})
     r = replace(r, lr_D=r.lr if r.lr_D is None else r.lr_D)
+    if isinstance(spec.x, Image):
+        reasons.append(f"slope penalties: r1 {r.r1:g} and r2 {r.r2:g} ((size / 32)^2 if left out), batch {r.batch}")
     if r.precision == "auto":
         r = replace(r, precision="bf16" if isinstance(spec.x, Image) and machine.fast_bf16(device) else "fp32")
         reasons.append(f"precision: {r.precision}, the faster of two on this machine for these networks")
     return r, reasons
 
 
+LATE = dict(lr_end=0.0, beta2=0.99)
+
+
 def _vector(spec: Spec, device: torch.device) -> dict[str, Any]:
     z = vector.sizes(spec).noise
-    return dict(r1=1.0, r2=1.0, gamma_end=2e-4, z=z, batch=256, samples=4_000_000, lr=1e-3, lr_end=0.0, beta2=0.99)
+    return dict(r1=1.0, r2=1.0, gamma_end=2e-4, z=z, batch=256, samples=5_000_000, lr=1e-3, settle=3.0) | LATE
 
 
 def _image(spec: Spec, device: torch.device) -> dict[str, Any]:
     side: int = spec.x.size  # type: ignore[union-attr]
     gamma = (side / 32) ** 2
     batch = 16 if side >= 24 and device.type == "cpu" else 64  # on a CPU many small steps learn more
-    return dict(r1=gamma, r2=gamma, gamma_end=0.1, z=64, batch=batch, samples=300_000, lr=1e-3, lr_end=0.0, beta2=0.99)
+    return dict(r1=gamma, r2=gamma, gamma_end=0.1, z=64, batch=batch, samples=300_000, lr=1e-3, settle=1.0) | LATE
 
 
 DEFAULTS: dict[type, Callable[[Spec, torch.device], dict[str, Any]]] = {Vector: _vector, Image: _image}
@@ -194,20 +201,9 @@ def check(r: Recipe) -> None:
         augment.parse(r.augment)
         if r.size is not None:
             pyramid(r.size)
-    for name in [
-        "size",
-        "width",
-        "z",
-        "samples",
-        "minutes",
-        "batch",
-        "micro",
-        "lr",
-        "lr_D",
-        "critic_steps",
-        "clip",
-        "gamma_end",
-    ]:
+    counts = ("size", "width", "z", "samples", "batch", "micro", "critic_steps")
+    amounts = ("minutes", "lr", "lr_D", "clip", "gamma_end", "settle")
+    for name in (*counts, *amounts):
         value = getattr(r, name)
         if value is not None and not value > 0:
             raise RequestError(f"--{name} {value} must be above 0")
@@ -253,7 +249,16 @@ def players(r: Recipe, spec: Spec) -> tuple[Module, Module]:
 
 def method(r: Recipe) -> Method:
     """The recipe's way to play.  Every schedule runs over the whole budget of samples."""
-    assert r.samples and r.lr and r.lr_D and r.lr_end is not None and r.gamma_end and r.beta2 and r.r1 is not None
+    assert (
+        r.samples
+        and r.lr
+        and r.lr_D
+        and r.settle
+        and r.lr_end is not None
+        and r.gamma_end
+        and r.beta2
+        and r.r1 is not None
+    )
     assert r.r2 is not None
     weights = [
         (penalty, geometric(gamma, gamma * r.gamma_end, 0.7 * r.samples))
@@ -270,7 +275,7 @@ def method(r: Recipe) -> Method:
         augment=glass,
         watch=watch,
         project=penalties.clip(r.clip) if r.clip else None,
-        lr_G=rise_and_fall(r.lr, r.lr * r.lr_end, r.samples),
+        lr_G=rise_and_fall(r.lr, r.lr * r.lr_end, r.samples, power=r.settle),
         lr_D=rise_and_fall(r.lr_D, r.lr_D * r.lr_end, r.samples),
         beta1=r.beta1,
         beta2=cosine(min(0.9, r.beta2), r.beta2, r.samples),
@@ -312,7 +317,7 @@ def find(table: Mapping[str, Any], name: str, kind: str) -> Any:
 
 
 def nearest(name: str, names: Any) -> str:
-    """ "; did you mean …?" or nothing."""
+    """The words that ask whether the name nearest to this one was meant, or nothing."""
     close = difflib.get_close_matches(name, list(names), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
 
