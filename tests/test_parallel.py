@@ -74,10 +74,10 @@ def test_alone_nothing_is_sent():
 
 def test_torchrun_trains_one_run(tmp_path):
     """One log, one folder, as by one process on the whole batch."""
-    common = ["train", "ring", "--samples", "4096", "--batch", "64", "--threads", "1", "--evaluate_n", "100"]
+    common = ["train", "ring", "--samples", "640", "--batch", "64", "--threads", "1", "--evaluate_n", "100"]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
     for n in (1, 2):
-        command = [*torchrun, str(n), "-m", "sparring", *common, "--run", str(tmp_path / str(n))]
+        command = [*torchrun, str(n), "-m", "--", "sparring", *common, "--run", str(tmp_path / str(n))]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert done.stdout.count('"run"') == 1
@@ -88,7 +88,7 @@ def test_torchrun_trains_one_run(tmp_path):
         p.name for p in (tmp_path / "1" / "checkpoints").iterdir()
     ]
     for k, v in one["state"]["G"].items():
-        torch.testing.assert_close(two["state"]["G"][k], v, rtol=0, atol=1e-3)
+        assert (two["state"]["G"][k] - v).abs().mean() < 1e-5  # single weights differ: Adam divides rounding by rounding
 
 
 def test_a_dead_rank_ends_the_others(tmp_path):
@@ -99,10 +99,10 @@ def test_a_dead_rank_ends_the_others(tmp_path):
         "from sparring.cli import main\n"
         "if os.environ['RANK'] == '1':\n"
         "    tally = run.Tally.add\n"
-        "    run.Tally.add = lambda self, stats: os._exit(7) if self.samples > 1000 else tally(self, stats)\n"
+        "    run.Tally.add = lambda self, stats: os._exit(7) if self.samples > 300 else tally(self, stats)\n"
         "raise SystemExit(main(sys.argv[1:]))\n"
     )
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(code)]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--", str(code)]
     common = ["train", "ring", "--samples", "200000", "--batch", "64", "--threads", "1", "--run", str(tmp_path / "run")]
     done = subprocess.run([*torchrun, *common], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode != 0

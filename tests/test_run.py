@@ -304,5 +304,5 @@ def test_help_is_quick_and_names_units():
     began = time.process_time()
     done = subprocess.run(command("train", "--help"), capture_output=True, text=True, check=True)
     assert "samples" in done.stdout
-    assert "(float, default: 0.05)" in " ".join(done.stdout.split())
+    assert "(float, default: 0.02)" in " ".join(done.stdout.split())
     assert time.process_time() - began < 5
