@@ -30,6 +30,7 @@ from .players import check_players
 from .probes import probe
 from .progress import Progress, tell
 from .recipe import Recipe, RequestError
+from .spaces import Vector
 from .spaces import to_json as spec_json
 from .stopping import stopping
 from .symptoms import diagnose
@@ -215,9 +216,9 @@ def log(run: Run, row: dict[str, float]) -> str:
 
 
 def draw_sheet(run: Run) -> None:
-    """64 samples of the average generator from fixed z."""
+    """Samples of the average generator from fixed z: 64, or of points a cloud."""
     if run.first:
-        x, _ = drawn(run, 64, "sheet")
+        x, _ = drawn(run, 2000 if isinstance(run.data.spec.x, Vector) else 64, "sheet")
         spec = run.data.spec
         real = run.data.heldout.take(torch.arange(min(2000, len(run.data.heldout))))[0]
         show.show(spec.x, x, run.folder.path / f"samples/{run.state.seen:012d}", real=real)
