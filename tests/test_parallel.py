@@ -88,7 +88,7 @@ def test_torchrun_trains_one_run(tmp_path):
         p.name for p in (tmp_path / "1" / "checkpoints").iterdir()
     ]
     for k, v in one["state"]["G"].items():
-        assert (two["state"]["G"][k] - v).abs().mean() < 1e-5  # single weights differ: Adam divides rounding by rounding
+        assert (two["state"]["G"][k] - v).abs().mean() < 1e-5  # Adam divides rounding by rounding
 
 
 def test_a_dead_rank_ends_the_others(tmp_path):
