@@ -50,7 +50,7 @@ PROOFS = {
         ("digits", "--minutes", "2"), 3, {"coverage": (0.8, INF), "modes": (10, 10)}, ceilings=("coverage",)
     ),
     "stacked-digits": Proof(
-        ("stacked-digits", "--minutes", "5", "--evaluate_final", "26000"),
+        ("stacked-digits", "--minutes", "4", "--evaluate_final", "26000"),
         2,
         {"modes": (990, 1000), "kl": (0, 0.15)},
         threads=2,

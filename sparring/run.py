@@ -320,7 +320,7 @@ def drawn(run: Run, n: int, purpose: str) -> tuple[Tensor, Tensor | None]:
     return recipe.draw(run.state.ema, run.data.spec, n, seed=chance.seed_of(purpose, run.recipe.seed), c=c), c
 
 
-def timed(r: Recipe, state: State, data: Dataset, device: torch.device, share: float = 0.88) -> int:
+def timed(r: Recipe, state: State, data: Dataset, device: torch.device, share: float = 0.97) -> int:
     """How many samples fit r.minutes, by a few steps on a copy of the players; `share` of the time is for training."""
     assert r.minutes and r.batch
     trial = Run(recipe.with_intervals(replace(r, samples=10**9)), RunFolder("."), data, None, None, device)  # type: ignore
