@@ -186,7 +186,7 @@ def with_intervals(r: Recipe) -> Recipe:
     """The recipe with what happens how often, now that its length is known."""
     samples, batch = r.samples or 0, r.batch or 0
     share = lambda part: max(samples // part, 10 * batch)
-    every = dict(log_every=share(300), sample_every=share(24), evaluate_every=share(6), checkpoint_every=share(12))
+    every = dict(log_every=share(150), sample_every=share(24), evaluate_every=share(6), checkpoint_every=share(12))
     return replace(r, **{k: v for k, v in every.items() if getattr(r, k) is None})
 
 
