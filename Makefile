@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
+RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
 .PHONY: demo test check lint
 
@@ -11,10 +12,10 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 demo: $(READY)
-	$(BIN)/sparring train faces --size 32 --minutes 8 --run runs/demo
-	$(BIN)/sparring sample runs/demo -n 64 --out runs/demo/drawn.png
-	$(BIN)/sparring evaluate runs/demo --against faces
-	$(BIN)/sparring report runs/demo
+	$(BIN)/sparring train faces --size 32 --minutes 8 --run $(RUN)
+	$(BIN)/sparring sample $(RUN) -n 64
+	$(BIN)/sparring evaluate $(RUN) --against faces
+	$(BIN)/sparring report $(RUN)
 
 lint: $(READY)
 	$(BIN)/ruff check .
