@@ -12,7 +12,7 @@ from ..spaces import Spec
 from .blocks import LEAK, MinibatchStd, PixelNorm, image, packed, pyramid
 from .conditions import How, Join, Projection
 
-KERNEL = 3  # of the critic: 4 would be symmetric, and costs 1.2 times the whole step
+KERNEL = 3  # of the critic: 4 would be symmetric, and slower
 
 Norm = Literal["batch", "pixel", "none"]
 NORMS: dict[str, Callable[[int], nn.Module]] = {
