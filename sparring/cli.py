@@ -40,7 +40,7 @@ class Parser(ArgumentParser):
 
 def train(argv: Sequence[str]) -> int:
     """train a pair of players on DATA, draw, measure and report"""
-    from .recipe import Recipe
+    from .settings import Recipe
 
     p = _parser("train", train)
     p.add_argument("--config", action=ActionConfigFile, help="a YAML file of these options; options given here win")
@@ -179,9 +179,9 @@ def _status(error: Exception) -> int | None:
     from .data import DataError
     from .folder import DamagedError, FolderError
     from .machine import DeviceError
+    from .names import RequestError
     from .parallel import PeerLost
     from .players import PlayerError
-    from .recipe import RequestError
     from .run import RunError
 
     if isinstance(error, RequestError | DataError | PlayerError | DeviceError):

@@ -12,8 +12,9 @@ from . import recipe, show
 from . import report as report_room
 from .evaluate import evaluate as measured
 from .folder import RunFolder
-from .recipe import Recipe, RequestError
+from .names import RequestError, nearest
 from .run import open_data
+from .settings import Recipe
 
 
 def sample(run: Path, n: int, out: str | None, seed: int, label: str | None) -> dict[str, Any]:
@@ -50,7 +51,7 @@ def _class(label: str, card: dict[str, Any]) -> int:
         return names.index(label)
     if label.isdigit() and int(label) < len(names):
         return int(label)
-    raise RequestError(f"--label {label!r} is none of {', '.join(names)}{recipe.nearest(label, names)}")
+    raise RequestError(f"--label {label!r} is none of {', '.join(names)}{nearest(label, names)}")
 
 
 def evaluate(what: str, against: str | None, n: int, seed: int) -> dict[str, Any]:

@@ -1,18 +1,11 @@
-"""A run in names and numbers: what the command line and the run's folder speak.
+"""From a recipe's names and numbers to the things that play.  Only this room turns names into things."""
 
-Only this room turns names into things.
-"""
-
-import dataclasses
-import difflib
-import importlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -23,123 +16,19 @@ from . import augment, machine, penalties, worlds
 from .chance import generator
 from .data import Dataset
 from .losses import LOSSES
+from .names import RequestError, find, nearest, requested
 from .nets import sizes, vector
 from .nets.blocks import pyramid
 from .priors import PRIORS
 from .schedules import constant, cosine, geometric, rise_and_fall
+from .settings import Recipe
 from .spaces import Image, Spec, Vector
 from .spaces import from_json as spec_from_json
 from .spaces import to_json as spec_json
 from .train import Method
 from .worlds import WORLDS
 
-
-class RequestError(ValueError):
-    """What was asked cannot be done; the message names the value, the choices and the way out."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What to train, and how.  None means: chosen from the data and the machine, and written out in recipe.yaml."""
-
-    data: str = "faces"
-    """a world's name (see `sparring worlds`), a folder or zip of images, an .npz or .npy, or module:name"""
-    size: int | None = None
-    """side of the pictures in pixels"""
-    fit: Literal["crop", "pad", "stretch"] = "crop"
-    """how pictures that are not square become square"""
-    condition: Literal["none", "class"] = "none"
-    """what is made from: nothing, or the class (subfolder or label)"""
-
-    loss: str = "relativistic"
-    """a loss by name (a wrong name lists them), or module:name"""
-    r1: float | None = None
-    """weight of |slope of D at real samples|^2 / 2, at the start"""
-    r2: float | None = None
-    """the same at generated samples"""
-    gamma_end: float | None = None
-    """the share of r1 and r2 that is left at 0.7 of the run, by the same factor each sample"""
-    penalties: str = ""
-    """more penalties of D: NAME=WEIGHT or module:name=WEIGHT, with commas between"""
-    clip: float | None = None
-    """clip D's weights to [-clip, clip] after each step (WGAN)"""
-    augment: str = "none"
-    """what D sees everything through: none, ada, or a list such as color,translation,cutout"""
-
-    net: str = "auto"
-    """the pair of networks by name, auto, or module:name of a function (spec, prior, width) -> (G, D)"""
-    width: int | None = None
-    """channels of the networks"""
-    prior: str = "normal"
-    """what z is drawn from, by name or module:name of a class (dim)"""
-    z: int | None = None
-    """dimensions of z"""
-    join: Literal["concat", "add"] = "concat"
-    """how the generator joins z and its condition"""
-
-    samples: int | None = None
-    """real samples shown to D in all; the length of the run"""
-    minutes: float | None = None
-    """or: as many samples as fit this time, by a timing at the start"""
-    batch: int | None = None
-    """samples a step, over all processes"""
-    micro: int | None = None
-    """samples a backward pass, if the batch does not fit in memory"""
-    lr: float | None = None
-    """highest learning rate of G, after a rise over the first 2 % of the run"""
-    lr_D: float | None = None
-    """highest learning rate of D; the same as lr by default"""
-    lr_end: float | None = None
-    """the share of the rates that is left at the end of the run, along half a cosine"""
-    settle: float | None = None
-    """power of the half cosine along which G's rate falls (D's is 1): above 1, G settles while D still learns"""
-    beta1: float = 0.0
-    """Adam's first decay"""
-    beta2: float | None = None
-    """Adam's second decay at the end; it begins at 0.9"""
-    optimizer: Literal["adam", "rmsprop"] = "adam"
-    """rmsprop is the choice of the first Wasserstein GAN"""
-    critic_steps: int = 1
-    """turns of D for each turn of G"""
-    average: float = 0.02
-    """half-life of the average generator, as a share of all samples; early in the run, less"""
-    seed: int = 0
-    """of everything random; the same seed gives the same run"""
-
-    device: str = "auto"
-    """cpu, cuda, or auto"""
-    precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """bf16: networks in bfloat16 where the processor is fast at it; parameters, scores and penalties stay float32"""
-    threads: int = 0
-    """of the CPU; 0 = all cores"""
-    log_every: int | None = None
-    """samples between two lines of stats.jsonl"""
-    sample_every: int | None = None
-    """samples between two sheets"""
-    evaluate_every: int | None = None
-    """samples between two evaluations"""
-    checkpoint_every: int | None = None
-    """samples between two checkpoints"""
-    evaluate_n: int = 1000
-    """generated samples an evaluation while training"""
-    evaluate_final: int = 2000
-    """generated samples in the evaluation at the end"""
-
-    def asdict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def of(cls, saved: Mapping[str, Any]) -> "Recipe":
-        """The recipe that `asdict` wrote; unknown keys are refused."""
-        names = [f.name for f in dataclasses.fields(cls)]
-        for key in saved:
-            if key not in names:
-                raise RequestError(f"the recipe has an unknown setting {key!r}{nearest(key, names)}")
-        return cls(**saved)
-
-
 PENALTIES = penalties.PENALTIES | {"consistency": penalties.consistency(augment.diffaugment("color,translation"))}
-FREE = ("device", "threads", "micro")  # what a resumed run may change: none of it decides where the run goes
 
 
 def plan(r: Recipe, data: Dataset, device: torch.device) -> tuple[Recipe, list[str]]:
@@ -301,35 +190,6 @@ def warnings(r: Recipe) -> list[str]:
     return said
 
 
-def find(table: Mapping[str, Any], name: str, kind: str) -> Any:
-    """A thing of the table by its name, or module:attribute of anyone's own."""
-    if ":" in name:
-        module, _, attribute = name.partition(":")
-        try:
-            return getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
-            raise RequestError(f"{kind} {name!r} cannot be imported: {error}; is its folder on PYTHONPATH?") from error
-    if name not in table:
-        raise RequestError(
-            f"{kind} {name!r} is none of {', '.join(table)}{nearest(name, table)}; for your own, write module:name"
-        )
-    return table[name]
-
-
-def nearest(name: str, names: Any) -> str:
-    """The words that ask whether the name nearest to this one was meant, or nothing."""
-    close = difflib.get_close_matches(name, list(names), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
-
-
-def difference(then: Recipe, now: Recipe) -> str:
-    """What differs between two recipes of one run, in words; empty if nothing that matters does."""
-    a, b = then.asdict(), now.asdict()
-    return "; ".join(
-        f"{k} was {a[k]} when the run began and is {b[k]} now" for k in a if k not in FREE and a[k] != b[k]
-    )
-
-
 def save_generator(folder: Path, G: Module, r: Recipe, data: Dataset, seen: int) -> None:
     """The average generator alone: weights and a card, all that `load_generator` needs."""
     made = dict(net=r.net, width=r.width, prior=r.prior, z=r.z, join=r.join)
@@ -376,12 +236,3 @@ def weighted(r: Recipe) -> dict[str, tuple[Any, float]]:
     if "mismatch" in found and r.condition == "none":
         raise RequestError("penalty 'mismatch' compares conditions; give --condition class, or leave it out")
     return found
-
-
-@contextmanager
-def requested() -> Iterator[None]:
-    """Inside, a value that some room refuses is a wrong request."""
-    try:
-        yield
-    except (ValueError, TypeError) as error:
-        raise RequestError(str(error)) from error

@@ -26,10 +26,11 @@ from .chance import generator
 from .data import Dataset
 from .evaluate import evaluate
 from .folder import RunFolder
+from .names import RequestError
 from .players import check_players
 from .probes import probe
 from .progress import Progress, tell
-from .recipe import Recipe, RequestError
+from .settings import Recipe, difference
 from .spaces import Vector
 from .spaces import to_json as spec_json
 from .stopping import stopping
@@ -253,7 +254,7 @@ def save(run: Run, seconds: float) -> None:
 
 def refuse_changes(run: Run, saved: dict[str, Any]) -> None:
     """A checkpoint goes on only with the recipe and the data it began with."""
-    changed = recipe.difference(Recipe.of(saved["recipe"]), run.recipe)
+    changed = difference(Recipe.of(saved["recipe"]), run.recipe)
     if saved["spec"] != spec_json(run.data.spec):
         changed = f"the data was {saved['spec']} when the run began and is {spec_json(run.data.spec)} now"
     elif not changed and saved["fingerprint"] != run.data.card["fingerprint"]:

@@ -9,8 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "sparring"
 FLOORS = [  # a file imports only from floors below its own
-    {"spaces", "priors", "schedules", "chance", "parallel", "folder", "progress", "machine"},
-    {"losses", "penalties", "augment", "symptoms", "remedies", "metrics", "players", "stopping"},
+    {"spaces", "priors", "schedules", "chance", "parallel", "folder", "progress", "machine", "names"},
+    {"losses", "penalties", "augment", "symptoms", "remedies", "metrics", "players", "stopping", "settings"},
     {"train", "probes", "evaluate", "show", "report", "nets", "data", "worlds"},
     {"recipe"},
     {"run", "readers", "lab", "studio"},

@@ -1,0 +1,41 @@
+"""From a name to a thing, and the words for a name that is none."""
+
+import difflib
+import importlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+
+class RequestError(ValueError):
+    """What was asked cannot be done; the message names the value, the choices and the way out."""
+
+
+def find(table: Mapping[str, Any], name: str, kind: str) -> Any:
+    """A thing of the table by its name, or module:attribute of anyone's own."""
+    if ":" in name:
+        module, _, attribute = name.partition(":")
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            raise RequestError(f"{kind} {name!r} cannot be imported: {error}; is its folder on PYTHONPATH?") from error
+    if name not in table:
+        raise RequestError(
+            f"{kind} {name!r} is none of {', '.join(table)}{nearest(name, table)}; for your own, write module:name"
+        )
+    return table[name]
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """The words that ask whether the name nearest to this one was meant, or nothing."""
+    close = difflib.get_close_matches(name, list(names), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+@contextmanager
+def requested() -> Iterator[None]:
+    """Inside, a value that some room refuses is a wrong request."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise RequestError(str(error)) from error
