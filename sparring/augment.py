@@ -1,7 +1,7 @@
 """Glass before the critic: what it looks at is transformed at random, real and fake alike, so that it cannot learn the
 few examples by heart, and the generator need not imitate the transformations.
 
-    glass = augment(x, memory)      # draws the parameters of one turn, one set for each place in the batch
+    glass = augment(x, memory, seen)      # draws the parameters of one turn, one set for each place in the batch
     glass(real), glass(fake)        # deterministic, affine in its argument
 
 Pictures are square, in played form, (B, C, N, N) in [-1, 1].  A *layer* is a function (x, p) -> (x -> x): it draws its
@@ -19,11 +19,9 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
 from sparring import parallel
-from sparring.penalties import Turn
+from sparring.schedules import Schedule
+from sparring.turns import Augment, Glass, Memory, Turn
 
-Glass = Callable[[Tensor], Tensor]
-Memory = dict[str, Tensor]
-Augment = Callable[[Tensor, Memory], Glass]
 Layer = Callable[[Tensor, float], Glass]
 Watch = Callable[[Turn, int, int], None]
 
@@ -252,13 +250,13 @@ def through(layers: list[Layer], x: Tensor, p: float) -> Glass:
 
 def none() -> Augment:
     """Clear glass."""
-    return lambda x, memory: lambda x: x
+    return lambda x, memory, seen=0: lambda x: x
 
 
 def diffaugment(policy: str = "color,translation,cutout") -> Augment:
     """Zhao et al. 2020: every picture is transformed, by any of color, translation, cutout."""
     layers = _named(policy, POLICIES, "policy of diffaugment")
-    return lambda x, memory: through(layers, x, 1)
+    return lambda x, memory, seen=0: through(layers, x, 1)
 
 
 def ada(p: float | None = None, groups: str = "blit,geom,color") -> Augment:
@@ -271,9 +269,36 @@ def ada(p: float | None = None, groups: str = "blit,geom,color") -> Augment:
     if p is not None and not 0 <= p <= 1:
         raise ValueError(f"p = {p}: a probability is between 0 and 1 (above {HIGHEST} transformations may leak)")
 
-    def augment(x: Tensor, memory: Memory) -> Glass:
+    def augment(x: Tensor, memory: Memory, seen: int = 0) -> Glass:
         now = float(memory.get("ada/p", 0)) if p is None else p
         return through(layers if now > 0 else [], x, now)
+
+    return augment
+
+
+def instance_noise(sigma: Schedule) -> Augment:
+    """x + σ ε, ε ~ N(0, I): what is blurred so overlaps, however far apart real and fake lie; σ falls with time.
+
+    Sønderby et al. 2016 (instance noise); Arjovsky & Bottou 2017.  σ, a function of samples seen, is in played units: a
+    picture is 2 wide from black to white, points are about 1.  Works on any floats, pictures or not.
+    """
+
+    def augment(x: Tensor, memory: Memory, seen: int = 0) -> Glass:
+        std = sigma(seen)
+        if not std:
+            return lambda x: x
+        noise = std * torch.randn(x.shape, device=x.device)
+        return lambda x: x + noise.to(x)
+
+    return augment
+
+
+def chain(*augments: Augment) -> Augment:
+    """One glass behind the other, the first nearest to the sample."""
+
+    def augment(x: Tensor, memory: Memory, seen: int = 0) -> Glass:
+        glasses = [a(x, memory, seen) for a in augments]
+        return lambda x: reduce(lambda x, glass: glass(x), glasses, x)
 
     return augment
 

@@ -17,6 +17,7 @@ CURVES = (  # title, which stats, what they mean
     ("Scores", r"score/", "The critic's opinion; higher means more real. Even players stay close.", ""),
     ("Losses", r"(D|G)/(loss|reward)$", "What each player lowers. Their level says little, their drift much.", ""),
     ("Penalties", r"penalty/", "What keeps the critic smooth, before its weight.", "log"),
+    ("Terms", r"term/|.*/historical$", "What G is asked beside fooling D, and what pulls on parameters.", "log"),
     ("Gradient norms", r".*(grad|slope)", "How hard each player is pushed.", "log"),
     ("Learning rates", r"(.*/)?lr(_|$)", "", ""),
     ("Speed", r"\w+_per_second$", "Samples a second.", "zero"),

@@ -188,7 +188,7 @@ class Tally:
         values = parallel.mean(torch.stack([self.sums[k] / self.counts[k] for k in names]))
         rate = self.samples / max(time.monotonic() - self.since, 1e-9)
         rates = {"G/lr": m.lr_G(s.seen), "D/lr": m.lr_D(s.seen), "images_per_second": rate}
-        memory = {k: v.item() for k, v in s.memory.items() if v.numel() == 1}
+        memory = {k: v.item() for k, v in s.memory.items() if v.ndim == 0}
         self.__init__()
         return dict(zip(names, values.tolist())) | rates | memory
 

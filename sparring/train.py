@@ -20,42 +20,63 @@ from torch.optim import Adam, Optimizer
 from . import parallel
 from .chance import generator, seeded
 from .losses import Loss, relativistic
-from .penalties import Penalty, Turn, r1, r2
+from .penalties import Penalty, r1, r2
 from .schedules import Schedule, constant
+from .terms import Term
+from .turns import Augment, Look, Memory, Move, Turn
 
 Batch = tuple[Tensor, Tensor | None]
-Glass = Callable[[Tensor], Tensor]
 Stats = dict[str, Tensor]
+Charges = Iterable[tuple[Callable[[Any], Tensor], Schedule]]
+Pull = Callable[[Module, str, Memory], Tensor]  # (player, "G" or "D", memory) -> ()
 
 
 def critic_loss(m: Method, s: State, x: Tensor, c: Tensor | None, z: Tensor) -> tuple[Tensor, Stats]:
     """f(D(x,c), D(G(z,c),c)) + sum_i w_i P_i, with G held still."""
-    D = through(m.augment, s.D, x, s.memory)
+    D = look(m, s, x)
     with torch.no_grad():
         fake = s.G(z, c)
     real, fake = x.detach().requires_grad_(), fake.to(x.dtype).requires_grad_()
-    turn = Turn(D, c, real, fake, D(real, c), D(fake, c), s.memory)
+    turn = Turn(D, c, real, fake, D(real, c), D(fake, c), s.memory, s.seen)
 
-    loss = m.loss.critic(turn.d_real, turn.d_fake)
-    stats = {"D/loss": loss, "score/real": turn.d_real, "score/fake": turn.d_fake}
-    for penalty, weight in m.penalties:
-        if w := weight(s.seen):
-            p = penalty(turn)
-            loss = loss + w * p.view(-1, *[1] * (loss.ndim - 1))
-            stats[f"penalty/{penalty.__name__}"] = p
-
+    loss, stats = price_of_turn(m, turn)
     for watch in m.watch:
         watch(turn, s.seen, len(x) * parallel.size())
     return loss, stats
 
 
 def pathwise(m: Method, s: State, x: Tensor, c: Tensor | None, z: Tensor) -> tuple[Tensor, Stats]:
-    """g(D(x,c), D(G(z,c),c)), with D held still; the gradient reaches G through the sample."""
-    D = through(m.augment, s.D, x, s.memory)
+    """a g(D(x,c), D(G(z,c),c)) + sum_i w_i T_i, with D held still; the gradient reaches G through the sample."""
+    D = look(m, s, x)
     with torch.no_grad():
         d_real = D(x, c)
-    loss = m.loss.generator(d_real, D(s.G(z, c), c))
-    return loss, {"G/loss": loss}
+    fake = s.G(z, c)
+    return price_of_move(m, Move(s.G, D, z, c, x, fake, d_real, D(fake, c), s.memory, s.seen))
+
+
+def price_of_turn(m: Method, t: Turn) -> tuple[Tensor, Stats]:
+    """What the critic descends: its loss and its penalties."""
+    loss = m.loss.critic(t.d_real, t.d_fake)
+    whole, stats = charged(loss, m.penalties, t, "penalty")
+    return whole, {"D/loss": loss, "score/real": t.d_real, "score/fake": t.d_fake} | stats
+
+
+def price_of_move(m: Method, t: Move) -> tuple[Tensor, Stats]:
+    """What the generator descends: its loss and its terms."""
+    loss = m.loss.generator(t.d_real, t.d_fake)
+    whole, stats = charged(m.adversarial(t.seen) * loss, m.terms, t, "term")
+    return whole, {"G/loss": loss} | stats
+
+
+def charged(loss: Tensor, charges: Charges, t: Any, kind: str) -> tuple[Tensor, Stats]:
+    """loss + sum_i w_i P_i(t), and each P_i."""
+    stats = {}
+    for charge, weight in charges:
+        if w := weight(t.seen):
+            p = charge(t)
+            loss = loss + w * p.view(-1, *[1] * (loss.ndim - 1))
+            stats[f"{kind}/{charge.__name__}"] = p
+    return loss, stats
 
 
 def score_function(m: Method, s: State, x: Tensor, c: Tensor | None, z: Tensor) -> tuple[Tensor, Stats]:
@@ -89,7 +110,11 @@ class Method:
 
     loss: Loss = relativistic
     penalties: tuple[tuple[Penalty, Schedule], ...] = ((r1, constant(1.0)), (r2, constant(1.0)))
-    augment: Callable[[Tensor, dict[str, Tensor]], Glass] | None = None
+    terms: tuple[tuple[Term, Schedule], ...] = ()  # of G's turn, beside its loss
+    adversarial: Schedule = constant(1.0)  # weight of G's loss; at 0, G descends its terms alone
+    pulls: tuple[tuple[Pull, Schedule], ...] = ()  # of each player's parameters, once a turn: historical averaging
+    vary: Callable[[Loss, int], Loss] | None = None  # (loss, samples seen) -> the loss of now: top-k
+    augment: Augment | None = None
     watch: tuple[Callable[[Turn, int, int], None], ...] = ()  # called after each look of the critic; may write memory
     project: Callable[[Module], None] | None = None  # of D, after its step: weight clipping
     lr_G: Schedule = constant(2e-4)
@@ -115,7 +140,7 @@ class State:
     opt_G: Optimizer
     opt_D: Optimizer
     ema: Module  # the average generator
-    memory: dict[str, Tensor] = field(default_factory=dict)  # running means that losses and penalties keep
+    memory: Memory = field(default_factory=dict)  # running means that losses and penalties keep
     seen: int = 0  # real samples shown to D, over all processes
 
     @classmethod
@@ -160,6 +185,7 @@ def step(m: Method, s: State, x: Tensor, c: Tensor | None = None) -> Stats:
 def descend(loss_of: Callable, m: Method, s: State, player: Module, x: Tensor, c: Tensor | None) -> Stats:
     """One step of one player down its mean loss, in as many pieces as memory asks for; the other is held still."""
     name, opt, lr = ("G", s.opt_G, m.lr_G) if player is s.G else ("D", s.opt_D, m.lr_D)
+    m = m if m.vary is None else replace(m, loss=m.vary(m.loss, s.seen))
     s.G.requires_grad_(name == "G")
     s.D.requires_grad_(name == "D")
     for group in opt.param_groups:
@@ -187,6 +213,12 @@ def descend(loss_of: Callable, m: Method, s: State, player: Module, x: Tensor, c
             for key, value in stats.items():
                 gathered.setdefault(key, []).append(value.detach())
 
+    for pull, weight in m.pulls:
+        if w := weight(s.seen):
+            p = pull(player, name, s.memory)
+            (w * p).backward()
+            gathered[f"{name}/{pull.__name__}"] = [p.detach()[None]]
+
     parallel.average_gradients(player)
     parallel.average_buffers(player)
     opt.step()
@@ -204,7 +236,7 @@ def coupled(loss_of: Callable, m: Method, s: State, parts: list[tuple], place: l
         scores.append((real, fake))
         return torch.zeros_like(fake)
 
-    blind = replace(m, loss=Loss(record, record), penalties=(), watch=())
+    blind = replace(m, loss=Loss(record, record), penalties=(), terms=(), watch=())
     with torch.no_grad():
         for part, at in zip(parts, place):
             with seeded(part[0].device, *at):
@@ -232,10 +264,9 @@ def pieces(x: Tensor, c: Tensor | None, z: Tensor, n: int | None) -> Iterator[tu
     return zip(x.split(n), c.split(n) if c is not None else [None] * -(-len(x) // n), z.split(n))
 
 
-def through(augment: Callable | None, D: Module, x: Tensor, memory: dict[str, Tensor]) -> Callable[..., Tensor]:
-    """D as seen through one glass, the same for real and fake, so that G never learns it (Karras et al. 2020)."""
-    glass = (lambda x: x) if augment is None else augment(x, memory)
-    return lambda x, c=None: D(glass(x), c).to(x.dtype)
+def look(m: Method, s: State, x: Tensor) -> Look:
+    """D as it looks at a batch like x, through this turn's glass."""
+    return Look(s.D, (lambda x: x) if m.augment is None else m.augment(x, s.memory, s.seen))
 
 
 @contextmanager

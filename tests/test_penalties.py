@@ -15,7 +15,7 @@ from sparring.penalties import dragan, r1, r1_approx, r2, r2_approx, slope2, wga
 from sparring.schedules import constant, every
 
 DOUBLE = torch.float64
-ALL = {**PENALTIES, "consistency": consistency(lambda x, memory: lambda x: 0.9 * x + 0.1)}
+ALL = {**PENALTIES, "consistency": consistency(lambda x, memory, seen: lambda x: 0.9 * x + 0.1)}
 
 
 def turn(D, n=6, shape=(3,), dtype=DOUBLE, c=None, one_pass=False, seed=0):
@@ -279,14 +279,14 @@ def test_lecam_relu_forgives_a_critic_that_is_wrong():
 
 
 def test_consistency_measures_how_the_glass_changes_the_mind():
-    assert not consistency(lambda x, memory: lambda x: x)(turn(smooth())).any()
+    assert not consistency(lambda x, memory, seen: lambda x: x)(turn(smooth())).any()
     t = turn(linear(W))
-    moved = consistency(lambda x, memory: lambda x: x + 1)
+    moved = consistency(lambda x, memory, seen: lambda x: x + 1)
     assert_close(moved(t), torch.full((6,), 2 * 49.0, dtype=DOUBLE))  # W . 1 = 7, for real and for fake
 
 
 def test_consistency_gives_its_augment_the_memory():
-    def augment(x, memory):
+    def augment(x, memory, seen):
         memory["asked"] = torch.ones(())
         return lambda x: x
 

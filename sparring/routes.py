@@ -1,0 +1,88 @@
+"""Further routes by which the game reaches the generator, beside `train.pathwise` and `train.score_function`."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import Module
+from torch.optim import Optimizer
+
+from . import parallel
+from .train import Method, State, Stats, look, price_of_move, price_of_turn
+from .turns import Look, Move, Turn
+
+
+def unrolled(steps: int) -> Callable[..., tuple[Tensor, Stats]]:
+    """Metz et al. 2017: G plays against the critic as it would be after `steps` more steps against this very G.
+
+    So G sees where D would go, and that a mode left empty will be found out.  The steps are gradient descent on all
+    that the critic descends, on this batch, each parameter at the pace that D's optimizer has for it now (its learning
+    rate over its root mean square slope, without momentum); G's gradient passes through them all.  D, its optimizer and
+    the memory stay as they are.
+
+    The whole batch must come in one piece: ValueError with `micro`.  Several processes are exactly one.
+    """
+    if steps < 1:
+        raise ValueError(f"unrolled({steps}): the critic must be thought ahead by at least 1 step")
+
+    def unrolled(m: Method, s: State, x: Tensor, c: Tensor | None, z: Tensor) -> tuple[Tensor, Stats]:
+        if m.micro is not None:
+            raise ValueError(f"unrolled looks ahead on a whole batch; leave out micro (it is {m.micro})")
+        if not torch.is_grad_enabled():  # the first look of a loss with means over the batch
+            raise ValueError(
+                "unrolled and a loss coupled over the batch play in one process only, or take another loss"
+            )
+        glass, memory = look(m, s, x).glass, dict(s.memory)
+        real, fake = x.detach().requires_grad_(), s.G(z, c)
+        theta = {k: p.detach().requires_grad_() for k, p in s.D.named_parameters()}
+        pace = {k: pace_of(s.opt_D, p, m.lr_D(s.seen)) for k, p in s.D.named_parameters()}
+
+        for _ in range(steps):
+            D = Look(Imagined(s.D, theta), glass)
+            loss, _ = price_of_turn(m, Turn(D, c, real, fake, D(real, c), D(fake, c), memory, s.seen))
+            slopes = torch.autograd.grad(loss.mean(), list(theta.values()), create_graph=True, materialize_grads=True)
+            shared = parallel.mean_through(torch.cat([g.flatten() for g in slopes])).split([g.numel() for g in slopes])
+            theta = {k: p - pace[k] * g.view_as(p) for (k, p), g in zip(theta.items(), shared)}
+
+        D = Look(Imagined(s.D, theta), glass)
+        return price_of_move(m, Move(s.G, D, z, c, x, fake, D(x, c), D(fake, c), s.memory, s.seen))
+
+    return unrolled
+
+
+class Imagined:
+    """D as it would be with other parameters, theta."""
+
+    def __init__(self, D: Module, theta: dict[str, Tensor]):
+        self.asked, self.theta = Asked(D), {f"D.{k}": p for k, p in theta.items()}
+        if hasattr(D, "features"):
+            self.features = lambda x, c=None: functional_call(self.asked, self.theta, ("features", x, c))
+
+    def __call__(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        return functional_call(self.asked, self.theta, ("__call__", x, c))
+
+
+class Asked(nn.Module):
+    """D, asked for its scores or for its features, as a call of one module."""
+
+    def __init__(self, D: Module):
+        super().__init__()
+        self.D = D
+
+    def forward(self, what: str, x: Tensor, c: Tensor | None) -> Tensor:
+        return getattr(self.D, what)(x, c)
+
+
+def pace_of(opt: Optimizer, p: Tensor, lr: float) -> Tensor | float:
+    """How far p moves for a slope of 1, by the optimizer's present state (Adam, RMSProp; else its learning rate)."""
+    state: dict[str, Any] = opt.state.get(p, {})
+    group = next(g for g in opt.param_groups if any(q is p for q in g["params"]))
+    if "exp_avg_sq" in state:
+        square = state["exp_avg_sq"] / (1 - group["betas"][1] ** state["step"])
+    elif "square_avg" in state:
+        square = state["square_avg"]
+    else:
+        return lr
+    return lr / (square.sqrt() + group["eps"])

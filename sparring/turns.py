@@ -1,0 +1,72 @@
+"""What lies before a player when it moves.  Penalties and watchers read the critic's turn, terms the generator's."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import Module
+
+Memory = dict[str, Tensor]  # running means and the like; kept in the checkpoint
+Glass = Callable[[Tensor], Tensor]
+Augment = Callable[[Tensor, Memory, int], Glass]  # (a batch of real samples, memory, samples seen) -> one turn's glass
+
+
+class Look(NamedTuple):
+    """A critic through one glass, the same at every call: real and fake pass it alike, so that G never learns it
+    (Karras et al. 2020)."""
+
+    critic: Callable[..., Tensor]
+    glass: Glass
+
+    def __call__(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """Scores (B,) or (B, L)."""
+        return self.critic(self.glass(x), c).to(x.dtype)
+
+    def features(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """What the critic weighs into its score, (B, ...): its own `features(x, c)`."""
+        features = getattr(self.critic, "features", None)
+        if features is None:
+            raise AttributeError(
+                f"{type(self.critic).__name__} has no `features`; give the critic a method features(x, c) -> (B, d), "
+                "such as its last layer before the score"
+            )
+        return features(self.glass(x), c).to(x.dtype)
+
+
+class Turn(NamedTuple):
+    """All that lies before the critic when it moves."""
+
+    D: Callable[[Tensor, Tensor | None], Tensor]  # looks through this turn's glass, the same at every call
+    c: Tensor | None
+    real: Tensor  # (B, ...), a leaf that requires grad
+    fake: Tensor  # (B, ...), requires grad
+    d_real: Tensor  # (B,) or (B, L)
+    d_fake: Tensor  # (B,) or (B, L), of the same pass of D or of another
+    memory: Memory
+    seen: int = 0  # real samples so far, over all processes
+
+
+class Move(NamedTuple):
+    """All that lies before the generator when it moves."""
+
+    G: Module
+    D: Look  # held still; D(x, c) and D.features(x, c) look through this turn's glass
+    z: Tensor  # (B, dim)
+    c: Tensor | None
+    real: Tensor  # (B, ...)
+    fake: Tensor  # (B, ...), G(z, c) with its gradient
+    d_real: Tensor  # (B,) or (B, L)
+    d_fake: Tensor  # (B,) or (B, L), with G's gradient
+    memory: Memory
+    seen: int = 0  # real samples so far, over all processes
+
+
+def each(score: Tensor) -> Tensor:
+    """One number a sample: (B,) as it is, (B, L) by its mean over L."""
+    return score if score.ndim == 1 else score.flatten(1).mean(1)
+
+
+def wide(t: Tensor) -> Tensor:
+    """float32, or float64 if it was so: small squares vanish in half precision."""
+    return t.to(torch.promote_types(t.dtype, torch.float32))
