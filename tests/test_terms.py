@@ -63,9 +63,8 @@ def test_feature_matching_is_the_distance_of_mean_features():
     s, x = duo(torch.double), data(8, torch.double)
     t = move(s, x)
     W, b = s.D.net[0].weight, s.D.net[0].bias
-    by_hand = sum(
-        (torch.tanh(x @ W.T + b)[:, k].sum() / 8 - torch.tanh(t.fake @ W.T + b)[:, k].sum() / 8) ** 2 for k in range(16)
-    )
+    real, fake = (torch.tanh(y @ W.T + b) for y in (x, t.fake))
+    by_hand = sum((real[:, k].sum() / 8 - fake[:, k].sum() / 8) ** 2 for k in range(16))
     assert torch.allclose(feature_matching(t), by_hand.expand(8))
 
 
@@ -215,7 +214,7 @@ def test_top_k_of_pieces_is_that_of_the_whole(name):
     torch.testing.assert_close(*ends, rtol=1e-9, atol=1e-10)
 
 
-# -- noise on all that D sees -------------------------------------------------------------------------------------------
+# -- noise on all that D sees ------------------------------------------------------------------------------------------
 
 
 def test_instance_noise_has_its_strength_and_fades():
@@ -309,7 +308,7 @@ def test_unrolled_goes_where_the_critic_goes():
     s.G.prior, seen = Fixed(torch.randn(8, 3, dtype=torch.double)), []
     note = lambda t: seen.append(t.d_fake.detach()) or t.d_fake * 0
     m = Method(loss=nonsaturating, penalties=EXACT, terms=((note, constant(1.0)),), lr_D=constant(1e-4))
-    for i in range(150):  # until its running squares are steady
+    for _ in range(150):  # until its running squares are steady
         step(m, s, x := data(dtype=torch.double))
     m = replace(m, lr_G=constant(0.0))
     descend(unrolled(1), m, s, s.G, x, None)
