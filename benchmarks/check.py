@@ -2,7 +2,10 @@
 
 python benchmarks/check.py              every proof (hours)
 python benchmarks/check.py ring grid    these
+python benchmarks/check.py --more ring  only the seeds that results/ring.json does not hold yet
 python benchmarks/check.py --list       what there is, and what each must reach
+
+MNIST is read from mnist-train.npz in the folder that SPARRING_DATA names.
 """
 
 import argparse
@@ -55,6 +58,13 @@ PROOFS = {
         {"modes": (990, 1000), "kl": (0, 0.15)},
         threads=2,
     ),
+    "mnist": Proof(
+        (os.path.join(os.environ.get("SPARRING_DATA", "."), "mnist-train.npz"), "--minutes", "8"),
+        2,
+        {"coverage": (0.8, INF)},
+        threads=2,
+        ceilings=("coverage",),
+    ),
     "faces-32": Proof(
         ("faces", "--size", "32", "--minutes", "8"),
         3,
@@ -70,6 +80,7 @@ def main() -> int:
     p.add_argument("proofs", nargs="*", help=", ".join(PROOFS))
     p.add_argument("--list", action="store_true")
     p.add_argument("--seeds", type=int, help="fewer or more seeds than the proof asks for")
+    p.add_argument("--more", action="store_true", help="keep the seeds of the same command that results/ holds already")
     p.add_argument("--keep", type=Path, help="keep the runs' folders here")
     args = p.parse_args()
     if unknown := [name for name in args.proofs if name not in PROOFS]:
@@ -78,19 +89,23 @@ def main() -> int:
         for name, proof in PROOFS.items():
             print(f"{name:16s} {proof.seeds} seeds of: sparring train {' '.join(proof.options)}   {proof.bars}")
         return 0
-    missed = [name for name in args.proofs or PROOFS if not prove(name, PROOFS[name], args.seeds, args.keep)]
+    missed = [name for name in args.proofs or PROOFS if not prove(name, PROOFS[name], args)]
     print("missed:", ", ".join(missed) or "none")
     return bool(missed)
 
 
-def prove(name: str, proof: Proof, seeds: int | None, keep: Path | None) -> bool:
+def prove(name: str, proof: Proof, args: argparse.Namespace) -> bool:
     """Runs the seeds, writes results/NAME.json, and says whether every seed reached every bar."""
-    numbers = range(seeds or proof.seeds)
+    data, *options = proof.options
+    command = f"sparring train {' '.join([Path(data).name, *options])} --seed N --threads {proof.threads}"
+    known = {run["seed"]: run for run in shown(name, command)} if args.more else {}
+    missing = [seed for seed in range(args.seeds or proof.seeds) if seed not in known]
     with tempfile.TemporaryDirectory() as scratch:
-        place = keep or Path(scratch)
+        place = args.keep or Path(scratch)
         at_once = max((os.cpu_count() or 1) // proof.threads, 1)
         with ThreadPoolExecutor(at_once) as pool:
-            runs = list(pool.map(lambda seed: one(name, proof, seed, place), numbers))
+            fresh = list(pool.map(lambda seed: one(name, proof, seed, place), missing))
+    runs = sorted([*known.values(), *fresh], key=lambda run: run["seed"])
     held = all(run["held"] for run in runs)
     spread = {
         k: {"mean": statistics.mean(v), "min": min(v), "max": max(v)}
@@ -100,7 +115,7 @@ def prove(name: str, proof: Proof, seeds: int | None, keep: Path | None) -> bool
     }
     document = {
         "proof": name,
-        "command": f"sparring train {' '.join(proof.options)} --seed N --threads {proof.threads}",
+        "command": command,
         "bars": proof.bars,
         "held": held,
         "over_seeds": spread,
@@ -117,6 +132,13 @@ def prove(name: str, proof: Proof, seeds: int | None, keep: Path | None) -> bool
     (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
     print(f"{name}: {'held' if held else 'MISSED'}  {json.dumps(spread)}", flush=True)
     return held
+
+
+def shown(name: str, command: str) -> list[dict]:
+    """The runs of this very command that results/ holds."""
+    path = RESULTS / f"{name}.json"
+    document = json.loads(path.read_text()) if path.exists() else {}
+    return document["seeds"] if document.get("command") == command else []
 
 
 def one(name: str, proof: Proof, seed: int, place: Path) -> dict:
@@ -144,6 +166,7 @@ def one(name: str, proof: Proof, seed: int, place: Path) -> dict:
     ]
     return {
         "seed": seed,
+        "date": date.today().isoformat(),
         "held": all(reached[k] is not None and low <= reached[k] <= high for k, (low, high) in bars.items()),
         "reached": reached,
         "ceiling": ceiling,

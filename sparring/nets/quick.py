@@ -1,11 +1,15 @@
-"""The pair that learns quickly on a CPU: convolve, then enlarge, in G; strided convolutions without norms in D."""
+"""The pair that learns quickly on a CPU: convolve, then enlarge, in G; strided convolutions without norms in D.
+
+What a few minutes cannot teach to local layers, that one picture has one colour of hair, both are given ways to tell at
+once: z sets a scale and a shift of every channel of G; D has tallies, and a look at a small copy, of the whole picture.
+"""
 
 from collections.abc import Callable
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import leaky_relu, relu
+from torch.nn.functional import avg_pool2d, interpolate, leaky_relu, relu
 
 from ..priors import Prior
 from ..spaces import Spec
@@ -13,10 +17,11 @@ from .blocks import LEAK, MinibatchStd, PixelNorm, image, packed, pyramid
 from .conditions import How, Join, Projection
 
 KERNEL = 3  # of the critic: 4 would be symmetric, and slower
+KINDS = 64  # that a tally counts
 
 Norm = Literal["batch", "pixel", "none"]
 NORMS: dict[str, Callable[[int], nn.Module]] = {
-    "batch": nn.BatchNorm2d,
+    "batch": lambda channels: nn.BatchNorm2d(channels, affine=False),
     "pixel": lambda channels: PixelNorm(),
     "none": lambda channels: nn.Identity(),
 }
@@ -27,12 +32,28 @@ def widths(size: int, width: int) -> list[int]:
     return [width * min(8, max(size, 32) // side) for side in pyramid(size)]
 
 
+class Modulated(nn.Module):
+    """Chen et al. 2019 (self modulation): a norm, then a scale and a shift of each channel, told by w (B, dim).
+
+    (B, C, H, W) -> the same.
+    """
+
+    def __init__(self, norm: nn.Module, channels: int, dim: int):
+        super().__init__()
+        self.norm, self.tell = norm, nn.Linear(dim, 2 * channels)
+        nn.init.normal_(self.tell.weight, std=dim**-0.5)
+        nn.init.zeros_(self.tell.bias)
+
+    def forward(self, h: Tensor, w: Tensor) -> Tensor:
+        scale, shift = self.tell(w)[:, :, None, None].chunk(2, 1)
+        return self.norm(h) * (1 + scale) + shift
+
+
 class Generator(nn.Module):
     """(B, prior.dim) and c to pictures (B, C, H, W) in [-1, 1].
 
     Each stage convolves before it enlarges, so that only the last convolution works at full size.
     norm: "batch" shares statistics over the batch; "pixel" leaves samples independent of each other; or "none".
-    In a short trial "pixel" fell to one mode of eight, unless D took the minibatch standard deviation.
     """
 
     def __init__(self, spec: Spec, prior: Prior, width: int = 32, join: How = "concat", norm: Norm = "batch"):
@@ -40,20 +61,54 @@ class Generator(nn.Module):
         if norm not in NORMS:
             raise ValueError(f"norm {norm!r} is none of {', '.join(get_args(Norm))}")
         x, self.prior = image(spec), prior
-        self.base, w = pyramid(x.size)[0], widths(x.size, width)
+        self.base, w, dim = pyramid(x.size)[0], widths(x.size, width), 4 * width
+        modulated = lambda channels: Modulated(NORMS[norm](channels), channels, dim)
 
         self.join = Join(prior.dim, spec.c, join)
+        layer = lambda i, o: (nn.Linear(i, o), nn.LeakyReLU(LEAK))
+        self.style = nn.Sequential(*layer(self.join.dim, dim), *layer(dim, dim))
         self.first = nn.Linear(self.join.dim, w[0] * self.base**2)
-        self.norm = NORMS[norm](w[0])
-        stages: list[nn.Module] = []
-        for a, b in zip([w[0], *w], w[:-1]):
-            stages += [nn.Conv2d(a, b, 3, padding=1), NORMS[norm](b), nn.ReLU(), nn.Upsample(scale_factor=2)]
-        self.stages = nn.Sequential(*stages)
+        self.norm = modulated(w[0])
+        steps = list(zip([w[0], *w], w[:-1]))
+        self.stages = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in steps)
+        self.norms = nn.ModuleList(modulated(b) for _, b in steps)
         self.last = nn.Conv2d(w[-2] if w[1:] else w[0], x.channels, 3, padding=1)
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        h = self.first(self.join(z, c)).unflatten(1, (-1, self.base, self.base))
-        return self.last(self.stages(relu(self.norm(h)))).float().tanh()
+        z = self.join(z, c)
+        w = self.style(z)
+        h = relu(self.norm(self.first(z).unflatten(1, (-1, self.base, self.base)), w))
+        for convolve, norm in zip(self.stages, self.norms):
+            h = interpolate(relu(norm(convolve(h), w)), scale_factor=2)
+        return self.last(h).float().tanh()
+
+
+class Tally(nn.Module):
+    """How much of each of `kinds` learned kinds a picture has, and how unevenly: mean and deviation over all places.
+
+    (B, C, H, W) -> (B, 2 kinds).
+    """
+
+    def __init__(self, channels: int, kinds: int = KINDS):
+        super().__init__()
+        self.kinds = nn.Conv2d(channels, kinds, 1)
+
+    def forward(self, h: Tensor) -> Tensor:
+        k = leaky_relu(self.kinds(h), LEAK).flatten(2).float()
+        mean = k.mean(2)
+        return torch.cat([mean, (k.square().mean(2) - mean.square() + 1e-4).sqrt()], 1)
+
+
+class Glance(nn.Module):
+    """Dense layers on a small copy of the picture: (B, C, H, W) -> (B, dim).  H and W are multiples of `side`."""
+
+    def __init__(self, channels: int, side: int, dim: int):
+        super().__init__()
+        layer = lambda i, o: (nn.Linear(i, o), nn.LeakyReLU(LEAK))
+        self.side, self.dense = side, nn.Sequential(*layer(channels * side**2, 2 * dim), *layer(2 * dim, dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.dense(avg_pool2d(x, x.shape[-1] // self.side).flatten(1))
 
 
 class Critic(nn.Module):
@@ -74,10 +129,13 @@ class Critic(nn.Module):
         w = [pack * x.channels, *w] if full else [pack * x.channels, *w[1:]]
         stages: list[nn.Module] = []
         for i, (a, b) in enumerate(zip(w, w[1:])):
-            stages += [nn.Conv2d(a, b, KERNEL, 1 if full and i == 0 else 2, padding=1), nn.LeakyReLU(LEAK)]
-        self.stages = nn.Sequential(*stages)
+            stages.append(nn.Conv2d(a, b, KERNEL, 1 if full and i == 0 else 2, padding=1))
+        self.stages = nn.ModuleList(stages)
+        self.tallies = nn.ModuleList(Tally(channels) for channels in w[1:3])
+        self.glance = Glance(pack * x.channels, sides[min(1, len(sides) - 1)], w[-1])
         self.spread = MinibatchStd(group) if group > 1 else None
-        self.whole = nn.Linear(w[-1] * sides[0] ** 2 + (group > 1), w[-1])  # without it, a score is a sum over places
+        seen = w[-1] * sides[0] ** 2 + 2 * KINDS * len(self.tallies) + w[-1] + (group > 1)
+        self.whole = nn.Linear(seen, w[-1])  # without it, a score is a sum over places
         self.score = Projection(w[-1], spec.c, w[-1], pack)
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
@@ -85,8 +143,14 @@ class Critic(nn.Module):
         if self.pack > 1:
             x = packed(x, self.pack).flatten(1, 2)
             c = None if c is None else packed(c, self.pack)
-        h = self.stages(x)
-        h = h.flatten(1) if self.spread is None else torch.cat([h.flatten(1), self.spread(h)], 1)
+        told, h = [self.glance(x)], x
+        for i, convolve in enumerate(self.stages):
+            h = leaky_relu(convolve(h), LEAK)
+            if i < len(self.tallies):
+                told.append(self.tallies[i](h).to(h.dtype))
+        if self.spread is not None:
+            told.append(self.spread(h))
+        h = torch.cat([h.flatten(1), *told], 1)
         score = self.score(leaky_relu(self.whole(h), LEAK), c)
         return score.repeat_interleave(self.pack)[:n] if self.pack > 1 else score
 
