@@ -62,14 +62,12 @@ PROOFS = {
         (os.path.join(os.environ.get("SPARRING_DATA", "."), "mnist-train.npz"), "--minutes", "8"),
         2,
         {"coverage": (0.8, INF)},
-        threads=2,
         ceilings=("coverage",),
     ),
     "faces-32": Proof(
         ("faces", "--size", "32", "--minutes", "8"),
         3,
         {"valid": (0.8, 1), "hair_tv": (0, 0.10), "eyes_tv": (0, 0.10)},
-        threads=2,
     ),
     "faces-64": Proof(("faces", "--size", "64", "--minutes", "60"), 1, {"valid": (0.8, 1)}, threads=2),
 }
@@ -102,7 +100,7 @@ def prove(name: str, proof: Proof, args: argparse.Namespace) -> bool:
     missing = [seed for seed in range(args.seeds or proof.seeds) if seed not in known]
     with tempfile.TemporaryDirectory() as scratch:
         place = args.keep or Path(scratch)
-        at_once = max((os.cpu_count() or 1) // proof.threads, 1)
+        at_once = max(len(os.sched_getaffinity(0)) // proof.threads, 1)
         with ThreadPoolExecutor(at_once) as pool:
             fresh = list(pool.map(lambda seed: one(name, proof, seed, place), missing))
     runs = sorted([*known.values(), *fresh], key=lambda run: run["seed"])
