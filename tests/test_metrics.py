@@ -14,7 +14,8 @@ from scipy.linalg import sqrtm
 from torchmetrics.image.kid import poly_mmd
 
 from sparring.metrics import MEASURES, Part, fid, frechet, kid, measure, merge, moments, prdc
-from sparring.metrics.neighbours import Balls, Cloud
+from sparring.metrics.distances import Cloud
+from sparring.metrics.neighbours import Balls
 
 each = pytest.mark.parametrize("name", MEASURES)
 
@@ -113,8 +114,9 @@ def test_kid_is_the_unbiased_statistic_of_torchmetrics_on_the_whole_set():
     assert kid(x, y).value == pytest.approx(float(by_hand - 2 * k(x, y).mean()), rel=1e-5)
 
 
-def test_kid_is_the_same_in_tiles():
-    x, y = normal(5000, 4), normal(2500, 4, 1, 1.2)  # more than one tile of 2048
+def test_kid_is_the_same_in_tiles(monkeypatch):
+    monkeypatch.setattr("sparring.metrics.kernels.SIDE", 128)
+    x, y = normal(300, 4), normal(500, 4, 1, 1.2)
     k = lambda a, b: (a.double() @ b.double().T / 4 + 1) ** 3
     n, m = len(x), len(y)
     own = lambda a: (k(a, a).sum() - k(a, a).diagonal().sum()) / (len(a) * (len(a) - 1))
@@ -162,7 +164,8 @@ def test_points_closer_than_fp32_can_tell_are_told_apart():
 def test_prdc_is_the_same_in_tiles(monkeypatch):
     X, Y = normal(300, 6), normal(250, 6, 1, 0.9)
     whole = prdc(X, Y)
-    monkeypatch.setattr("sparring.metrics.neighbours.TILE", 2000)
+    monkeypatch.setattr("sparring.metrics.distances.SIDE", 64)
+    monkeypatch.setattr("sparring.metrics.distances.PART", 700)
     for name, m in prdc(X, Y).items():
         assert m.value == whole[name].value
         assert m.se == pytest.approx(whole[name].se, rel=1e-9)

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from sparring import worlds
-from sparring.worlds.points import PERFECT, TRUNCATED, grid, ring
+from sparring.metrics.modes import PERFECT, TRUNCATED
+from sparring.worlds.points import grid, ring
 
 N = 10_000
 

@@ -1,14 +1,36 @@
-"""How far made samples are from real ones: numbers with error bars, from two sets of features (n, d) and (m, d)."""
+"""How far made samples are from real ones: numbers with error bars, from two sets of features (n, d) and (m, d).
+
+fid(real, fake), kid(real, fake), prdc(real, fake): tensors, arrays or banks.  Samples that stream by, in batches or in
+several processes, go into a `Bank` (features), into `RunningMoments` or into `Labels` (what a classifier says).
+"""
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from .bank import Bank
+from .diversity import support, vendi
+from .frechet import fid, fid_by_class, fid_inf, frechet
 from .kernels import kid
+from .labels import Labels, Reader, am, borji_mode_score, cas, inception_score, mode_score
 from .measure import Measure, Of, Part, measure
-from .moments import Moments, fid, frechet, merge, moments
-from .neighbours import coverage, density, prdc, precision, recall
+from .modes import modes
+from .moments import Moments, RunningMoments, merge, moments
+from .neighbours import (
+    coverage,
+    density,
+    prdc,
+    precision,
+    rarity,
+    rarity_of_each,
+    realism,
+    realism_of_each,
+    recall,
+)
+from .spectrum import spectrum
+from .transport import sliced, wasserstein
+from .two_samples import c2st, js, ndb, one_nn
 
-MEASURES: Mapping[str, Of[Measure]] = MappingProxyType(
+MEASURES: Mapping[str, Of[Measure]] = MappingProxyType(  # what is always measured
     {
         "fid": fid,
         "kid": kid,
@@ -19,20 +41,66 @@ MEASURES: Mapping[str, Of[Measure]] = MappingProxyType(
     }
 )
 
+ON_FEATURES: Mapping[str, Of[Measure]] = MappingProxyType(
+    {
+        **MEASURES,
+        "fid_inf": fid_inf,
+        "realism": realism,
+        "rarity": rarity,
+        "vendi": vendi,
+        "support": support,
+        "ndb": ndb,
+        "js": js,
+        "c2st": c2st,
+        "one_nn": one_nn,
+        "sliced": sliced,
+        "wasserstein": wasserstein,
+    }
+)
+
+ON_PICTURES: Mapping[str, Of[Measure]] = MappingProxyType({"spectrum": spectrum})  # of pictures in stored form
+
 __all__ = [
     "MEASURES",
+    "ON_FEATURES",
+    "ON_PICTURES",
+    "Bank",
+    "Labels",
     "Measure",
     "Moments",
     "Part",
+    "Reader",
+    "RunningMoments",
+    "am",
+    "borji_mode_score",
+    "c2st",
+    "cas",
     "coverage",
     "density",
     "fid",
+    "fid_by_class",
+    "fid_inf",
     "frechet",
+    "inception_score",
+    "js",
     "kid",
     "measure",
     "merge",
+    "mode_score",
+    "modes",
     "moments",
+    "ndb",
+    "one_nn",
     "prdc",
     "precision",
+    "rarity",
+    "rarity_of_each",
+    "realism",
+    "realism_of_each",
     "recall",
+    "sliced",
+    "spectrum",
+    "support",
+    "vendi",
+    "wasserstein",
 ]

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from .measure import Measure, on_features
 
+SIDE = 2048  # of a tile of pairs
+
 
 def cubic(x: Tensor, y: Tensor) -> Tensor:
     """(xᵀy / d + 1)³ of all pairs of x (n, d) and y (m, d): (n, m).  Bińkowski et al. 2018."""
@@ -52,9 +54,9 @@ class Sums(NamedTuple):
     squares: Tensor  # ()
 
     @staticmethod
-    def of(x: Tensor, y: Tensor, level: Tensor, block: int = 2048) -> "Sums":
-        """Of the kernel less `level`, from tiles of block × block; half of them where x is y."""
-        one = x is y
+    def of(x: Tensor, y: Tensor, level: Tensor) -> "Sums":
+        """Of the kernel less `level`, a tile at a time; half of them where x is y."""
+        one, block = x is y, SIDE
         rows = torch.zeros(len(x), dtype=torch.float64, device=x.device)
         columns = rows if one else torch.zeros(len(y), dtype=torch.float64, device=x.device)
         squares = torch.zeros((), dtype=torch.float64, device=x.device)

@@ -1,19 +1,14 @@
-"""Where samples lie among each other's nearest neighbours: precision and recall, density and coverage.
+"""Where samples lie among each other's nearest neighbours: precision, recall, density, coverage, realism, rarity."""
 
-Distances are squared and come from products in fp32; those too close to call are asked again in fp64, so each
-"within" is the one that fp64 would give, ties and duplicates included.  Memory grows with n, never with n².
-"""
-
-from collections.abc import Iterator
 from math import sqrt
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from .measure import Measure, Part, on_features
-
-TILE = 2**22  # distances held at once
+from .bank import one_source
+from .distances import FINE, SIDE, Cloud, far, nearest, within
+from .measure import Measure, Part, median, on_features
 
 
 @on_features(least=2)
@@ -29,8 +24,9 @@ def prdc(real: Tensor, fake: Tensor, k_union: int = 3, k_count: int = 5) -> dict
     coverage   share of real samples whose B_5 holds a made one; about 1 - 2⁻⁵ = .97 for n = m from one source
 
     All four depend on n and m.  `se` counts both sets: the queries as independent, given the balls and what fills
-    them (for shares, binomial), and the other set by a delete-one jackknife.  In trials on Gaussians it was .8 to 2
-    times the true spread; the binomial alone was up to 3 times too small for n = m, and more elsewhere.
+    them (for shares, binomial), and the other set by a delete-one jackknife.  For coverage, whose queries are the
+    centers of the balls, a quarter of what a center's neighbours add in its jackknife: all of it gave twice the
+    variance in trials, none .75 of it.
     """
     n, m = len(real), len(fake)
     center = real.mean(0)
@@ -38,38 +34,39 @@ def prdc(real: Tensor, fake: Tensor, k_union: int = 3, k_count: int = 5) -> dict
     (x, wide), (y,) = Balls.of(X, k_union, k_count), Balls.of(Y, k_union)
 
     precise, recalled, covered = (Union(q, real.device) for q in (m, n, n))
+    count = lambda at, size: at.bincount(minlength=size)
     counts = torch.zeros(m, dtype=torch.long, device=real.device)
-    growth = torch.zeros(2, 2, n, dtype=torch.long, device=real.device)  # (half of the fakes, as is or grown, ball)
+    held, grown = (torch.zeros(2, n, dtype=torch.long, device=real.device) for _ in range(2))  # by halves of the fakes
 
-    for tile in tiles(Y, X):
-        these = slice(tile.start, tile.start + len(tile.D))
-        inside, grown = (tile.within(x.r2[i, None], x.doubt[i, None], edge=True) for i in (0, 1))
-        precise.add(inside, these.start, 0, grown)
+    for q, j, r2 in within(Y, X, y.r2, torch.cat([x.r2, wide.r2])):
+        precise.add(q, j, *(r2 <= r[j] for r in x.r2))
+        recalled.add(j, q, *(r2 <= r[q] for r in y.r2))
 
-        inside, grown = (tile.within(y.r2[i, these, None], y.doubt[i, these, None], edge=True) for i in (0, 1))
-        recalled.add(inside.T, 0, these.start, grown.T)
-
-        inside, grown = (tile.within(wide.r2[i, None], wide.doubt[i, None], edge=False) for i in (0, 1))
-        covered.add(inside.T, 0, these.start)
-        counts[these] = inside.sum(1)
+        inside, wider = (r2 < r[j] for r in wide.r2)
+        covered.add(j, q, inside)
+        counts += count(q[inside], m)
         for half in (0, 1):
-            growth[half] += torch.stack([inside[half::2].sum(0), grown[half::2].sum(0)])
+            held[half] += count(j[inside & (q % 2 == half)], n)
+            grown[half] += count(j[wider & (q % 2 == half)], n)
 
     density = counts.double() / k_count
-    without = [2 / (k_count * m) * (wide.given_back(grown - held) - held) for held, grown in growth.double()]
-
-    lost = [-2 / n * covered.alone(m, half) for half in (0, 1)]
+    without = [2 / (k_count * m) * (wide.given_back(more - less) - less) for less, more in zip(held, grown)]
 
     def share(queries: Union, a: Tensor, b: Tensor) -> Measure:
         """Of queries in some ball; a and b as `jackknife` takes them."""
         hit = (queries.count > 0).double()
         return result(hit.mean(), hit.var() / len(hit) + jackknife(a, b), len(hit))
 
+    hit = (held.sum(0) > 0).double()
+    gone = (wide.given_back((grown.sum(0) > 0).double() - hit) - hit) / n
+    alone = hit.var() / n
+    lost = [-2 / n * covered.alone(m, half) for half in (0, 1)]
+
     return {
         "precision": share(precise, *precise.without_each(x)),
         "recall": share(recalled, *recalled.without_each(y)),
         "density": result(density.mean(), density.var() / m + jackknife(*without), m),
-        "coverage": share(covered, *lost),
+        "coverage": result(hit.mean(), alone + (jackknife(gone, gone) - alone).clamp_min(0) / 4 + jackknife(*lost), n),
     }
 
 
@@ -91,110 +88,22 @@ def jackknife(a: Tensor, b: Tensor) -> Tensor:
     return ((n - 1) / n * ((a - a.mean()) * (b - b.mean())).sum()).clamp_min(0)
 
 
-class Cloud(NamedTuple):
-    """A set of points and what distances from it need."""
-
-    x: Tensor  # (n, d) as they came
-    flat: Tensor  # (n, d) about a common center, so that products lose few digits
-    square: Tensor  # (n,) |flat|², float64
-
-    @staticmethod
-    def of(x: Tensor, center: Tensor) -> "Cloud":
-        flat = x - center
-        return Cloud(x, flat, torch.cat([f.double().square().sum(1) for f in flat.split(1024)]))
-
-    def take(self, at: Tensor) -> "Cloud":
-        return Cloud(self.x[at], self.flat[at], self.square[at])
-
-    def exact(self, at: Tensor) -> Tensor:
-        """Squared distances of a few points to all, float64."""
-        flat = self.flat.double()
-        return (self.square[at, None] + self.square - 2 * flat[at] @ flat.T).clamp_min_(0)
-
-    def doubt(self, limit: Tensor) -> Tensor:
-        """How far a squared distance in fp32 from each of these points can be off where it is about `limit`."""
-        far = self.square.sqrt() + limit.sqrt()
-        return torch.finfo(torch.float32).eps * (8 + sqrt(self.x.shape[1])) * (self.square + far.square())
-
-
-class Tile(NamedTuple):
-    """Squared distances of a few points, from number `start` on, to all of another set."""
-
-    D: Tensor  # (b, n), fp32
-    start: int
-    x: Tensor  # (b, d)
-    y: Tensor  # (n, d)
-
-    def within(self, r2: Tensor, doubt: Tensor, edge: bool) -> Tensor:
-        """(b, n), whether distances are below r2, (b, 1) or (1, n), or on its edge."""
-        inside = self.D < (r2 - doubt).float()
-        unsure = (self.D <= (r2 + doubt).float()).logical_xor_(inside)
-
-        for i, j in (pairs.T for pairs in unsure.nonzero().split(max(1, TILE // self.x.shape[1])) if len(pairs)):
-            exact, limit = squared(self.x[i], self.y[j]), r2.expand_as(inside)[i, j]
-            inside[i, j] = exact <= limit if edge else exact < limit
-        return inside
-
-
-def tiles(X: Cloud, Y: Cloud) -> Iterator[Tile]:
-    rows = max(2, TILE // len(Y.x) // 2 * 2)  # even: halves of a set are told by parity
-    a, b = X.square.float(), Y.square.float()
-
-    for start in range(0, len(X.x), rows):
-        at = slice(start, start + rows)
-        D = torch.addmm(b, X.flat[at], Y.flat.T, alpha=-2).add_(a[at, None])
-        yield Tile(D, start, X.x[at], Y.x)
-
-
-def squared(x: Tensor, y: Tensor) -> Tensor:
-    """|x - y|² in float64, over the last dimension."""
-    return (x.double() - y.double()).square_().sum(-1)
-
-
 class Balls(NamedTuple):
     """The ball around each of n points out to its k-th nearest neighbour, and to the next if that one were gone."""
 
     near: Tensor  # (n, k) numbers of the k nearest
     r2: Tensor  # (2, n) squared distance to the k-th and to the one after, float64
-    doubt: Tensor  # (2, n) how far fp32 can be off there
 
     @staticmethod
-    def of(X: Cloud, *ks: int, spare: int = 4) -> "list[Balls]":
+    def of(X: Cloud, *ks: int) -> "list[Balls]":
         """One for each k, from one pass."""
-        n, d = X.x.shape
-        k = max(ks)
-        if n < k + 2:
-            raise ValueError(f"{n} samples have no {k + 1} neighbours each; draw {k + 2} samples or more")
-
-        numbers, distances = [], []
-        few = min(k + 1 + spare, n - 1)
-        for tile in tiles(X, X):
-            for part in torch.arange(len(tile.D), device=X.x.device).split(max(1, TILE // (8 * few * d))):
-                mine = part + tile.start
-                D, I = apart(tile.D[part], mine).topk(few, largest=False)
-                exact, order = squared(tile.x[part, None], X.x[I]).sort()
-                numbers.append(I.gather(1, order)[:, : k + 1])
-                distances.append(exact[:, : k + 1])
-
-                # Where one left out could be nearer than the last one kept, look again in fp64.
-                last = exact[:, k]
-                lost = (D[:, -1] <= last + X.take(mine).doubt(last)).nonzero()[:, 0] if few < n - 1 else mine[:0]
-                for row in lost.split(max(1, TILE // n)):
-                    again = apart(X.exact(mine[row]), mine[row])
-                    exact, I = again.topk(k + 1, largest=False)
-                    numbers[-1][row], distances[-1][row] = I, squared(X.x[mine[row], None], X.x[I])
-
-        near, r2 = torch.cat(numbers), torch.cat(distances).T.contiguous()
-        return [Balls(near[:, :k], r2[k - 1 : k + 1], X.doubt(r2[k - 1 : k + 1])) for k in ks]
+        numbers, r2 = nearest(X, X, max(ks) + 1)
+        return [Balls(numbers[:, :k], r2[:, k - 1 : k + 1].T.contiguous()) for k in ks]
 
     def given_back(self, gain: Tensor) -> Tensor:
         """For each point, the sum of `gain` (n,) over the balls that would grow if it were gone."""
+        gain = gain.double()
         return torch.zeros_like(gain).index_add_(0, self.near.flatten(), gain.repeat_interleave(self.near.shape[1]))
-
-
-def apart(D: Tensor, mine: Tensor) -> Tensor:
-    """D with each point's distance to itself, by number and not by value, made infinite."""
-    return D.scatter_(1, mine[:, None], torch.inf)
 
 
 class Union:
@@ -203,19 +112,17 @@ class Union:
     def __init__(self, q: int, device: torch.device) -> None:
         self.count = torch.zeros(q, dtype=torch.long, device=device)
         self.sole = torch.zeros(q, dtype=torch.long, device=device)  # the ball's number, where there is one
-        self.shells: list[Tensor] = []  # (2, pairs) of a point and a ball that would hold it, were it to grow
+        self.shells = [torch.zeros(2, 0, dtype=torch.long, device=device)]  # points and balls that would hold them
 
-    def add(self, inside: Tensor, start: int, first: int, wider: Tensor | None = None) -> None:
-        """Whether points from `start` on are inside balls from `first` on, and inside them grown: (points, balls)."""
-        at, held = slice(start, start + len(inside)), inside.sum(1)
-        one = (held == 1).nonzero()[:, 0]
-        self.sole[one + start] = inside[one].byte().argmax(1) + first
-        self.count[at] += held
+    def add(self, point: Tensor, ball: Tensor, inside: Tensor, wider: Tensor | None = None) -> None:
+        """Pairs of points and balls, and whether the one is in the other, and in it grown: (p,) each."""
+        held = point[inside]
+        self.count += held.bincount(minlength=len(self.count))
+        self.sole.index_add_(0, held, ball[inside])
 
         if wider is not None:
-            open = (self.count[at] <= 1).nonzero()[:, 0]
-            q, ball = (wider[open] ^ inside[open]).nonzero().T
-            self.shells.append(torch.stack([open[q] + start, ball + first]))
+            open = wider & ~inside & (self.count[point] <= 1)
+            self.shells.append(torch.stack([point[open], ball[open]]))
 
     def alone(self, owners: int, half: int) -> Tensor:
         """For each owner, the number of even (half 0) or odd points that only its ball holds."""
@@ -238,3 +145,65 @@ class Union:
             return 2 / points * (kept - self.alone(n, half))
 
         return change(0), change(1)
+
+
+# -- sample by sample -------------------------------------------------------------------------------------------------
+
+
+@on_features(least=2)
+def realism_of_each(real: Tensor, fake: Tensor, k: int = 3) -> Tensor:
+    """How far inside the real ones each made sample lies: (m,), 1 and above inside.  Kynkäänniemi et al. 2019.
+
+    The greatest r_k(x) / |x - y| over the real x whose r_k is not above the median one: the others' balls, around
+    outliers, would make anything real.
+    """
+    center = real.mean(0)
+    X, Y = Cloud.of(real, center), Cloud.of(fake, center)
+    r2 = Balls.of(X, k)[0].r2[0]
+    small = ((r2 <= r2.median()) & (r2 > 0)).nonzero()[:, 0]
+    X, r2 = X.take(small), r2[small].float()
+
+    best = []
+    for y in (Y.take(slice(i, i + SIDE)) for i in range(0, len(Y), SIDE)):
+        best.append(torch.stack([(far(y, X.take(s), FINE).clamp_min_(0) / r2[s]).amin(1) for s in parts(X)]).amin(0))
+    return torch.cat(best).rsqrt()
+
+
+@on_features(least=2)
+def rarity_of_each(real: Tensor, fake: Tensor, k: int = 3) -> Tensor:
+    """The radius of the smallest ball B_k of a real sample that holds each made one: (m,), NaN where none does.
+
+    Large where real samples are sparse.  Han et al. 2023.
+    """
+    center = real.mean(0)
+    X, Y = Cloud.of(real, center), Cloud.of(fake, center)
+    r2 = Balls.of(X, k)[0].r2[:1]
+
+    least = torch.full((len(Y),), torch.inf, dtype=torch.float64, device=real.device)
+    for q, j, d2 in within(Y, X, torch.zeros_like(Y.square)[None], r2):
+        inside = d2 <= r2[0, j]
+        least.scatter_reduce_(0, q[inside], r2[0, j[inside]], "amin")
+    return least.sqrt().float().masked_fill_(least.isinf(), torch.nan)
+
+
+def parts(X: Cloud) -> list[slice]:
+    return [slice(i, i + SIDE) for i in range(0, len(X), SIDE)]
+
+
+def realism(real: Tensor, fake: Tensor, k: int = 3) -> Measure:
+    """The median of `realism_of_each`."""
+    return signed(median(realism_of_each(real, fake, k=k), "higher"), "realism", real, fake)
+
+
+def rarity(real: Tensor, fake: Tensor, k: int = 3) -> Measure:
+    """The median of `rarity_of_each`, over the samples that lie in some ball: higher where rare samples are made."""
+    each = rarity_of_each(real, fake, k=k)
+    return signed(median(each[each.isfinite()], "higher"), "rarity", real, fake)
+
+
+def signed(m: Measure, name: str, real: Tensor, fake: Tensor) -> Measure:
+    """With the chance of the real ones added, taken to be as great sample for sample, as it was in trials."""
+    n, k = len(real), len(fake)
+    source = one_source(real, fake)
+    told = {"measure": name, **({"features": source} if source else {})}
+    return m._replace(se=m.se * sqrt(1 + k / n), n_real=n, n_fake=k, provenance=told)
