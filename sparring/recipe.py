@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,19 @@ from torch.nn import Module
 from . import augment, machine, penalties, worlds
 from .chance import generator
 from .data import Dataset
-from .losses import LOSSES
+from .losses import LOSSES, Loss, smoothed, top_k
 from .names import RequestError, find, nearest, requested
 from .nets import sizes, vector
-from .nets.blocks import pyramid
+from .nets.blocks import pyramid, spectral
 from .priors import PRIORS
-from .schedules import constant, cosine, geometric, rise_and_fall
+from .routes import unrolled
+from .schedules import constant, cosine, geometric, linear, rise_and_fall
 from .settings import Recipe
 from .spaces import Image, Spec, Vector
 from .spaces import from_json as spec_from_json
 from .spaces import to_json as spec_json
-from .train import Method
+from .terms import TERMS
+from .train import Method, pathwise
 from .worlds import WORLDS
 
 PENALTIES = penalties.PENALTIES | {"consistency": penalties.consistency(augment.diffaugment("color,translation"))}
@@ -42,7 +44,8 @@ def plan(r: Recipe, data: Dataset, device: torch.device) -> tuple[Recipe, list[s
     if isinstance(spec.x, Vector):
         reasons.append(f"points are centred at {spec.x.center:.4g} and divided by {spec.x.scale:.4g}, their own spread")
 
-    defaults = DEFAULTS[type(spec.x)](r, spec, device)
+    of_net = {} if ":" in r.net else sizes.options(find(sizes.PAIRS, r.net, "net"))
+    defaults = DEFAULTS[type(spec.x)](r, spec, device) | {k: of_net.get(k, v) for k, v in NEUTRAL.items()}
     r = replace(r, **{k: v for k, v in defaults.items() if getattr(r, k) is None})
     r = replace(r, lr_D=r.lr if r.lr_D is None else r.lr_D)
     if isinstance(spec.x, Image):
@@ -50,9 +53,11 @@ def plan(r: Recipe, data: Dataset, device: torch.device) -> tuple[Recipe, list[s
     if r.precision == "auto":
         r = replace(r, precision="bf16" if isinstance(spec.x, Image) and machine.fast_bf16(device) else "fp32")
         reasons.append(f"precision: {r.precision}, the faster of two on this machine for these networks")
+    check_pieces(r)
     return r, reasons
 
 
+NEUTRAL = dict(norm="none", group=1, kernels=0, pack=1)  # of the networks' options: as if there were none
 LATE = dict(lr_end=0.0, beta2=0.99)
 
 
@@ -86,22 +91,24 @@ def with_intervals(r: Recipe) -> Recipe:
 
 def check(r: Recipe) -> None:
     """Refuses values that no run could use; names are looked up, numbers are held to their ranges."""
-    find(LOSSES, r.loss, "loss")
+    loss(r)
     find(PRIORS, r.prior, "prior")
     if r.net != "auto":
         find(sizes.PAIRS, r.net, "net")
-    weighted(r)
+    named_penalties(r)
+    for words in contradictions(r):
+        raise RequestError(words)
     with requested():
         augment.parse(r.augment)
         if r.size is not None:
             pyramid(r.size)
-    counts = ("size", "width", "z", "samples", "batch", "micro", "critic_steps")
-    amounts = ("minutes", "lr", "lr_D", "clip", "gamma_end", "settle")
+    counts = ("size", "width", "z", "samples", "batch", "micro", "critic_steps", "group", "pack")
+    amounts = ("minutes", "lr", "lr_D", "clip", "gamma_end", "settle", "top_k")
     for name in (*counts, *amounts):
         value = getattr(r, name)
         if value is not None and not value > 0:
             raise RequestError(f"--{name} {value} must be above 0")
-    for name in ("r1", "r2", "lr_end", "average"):
+    for name in ("r1", "r2", "lr_end", "average", "adversarial", "history", "instance_noise", "unroll", "kernels"):
         value = getattr(r, name)
         if value is not None and not value >= 0:
             raise RequestError(f"--{name} {value} must be 0 or more")
@@ -109,10 +116,46 @@ def check(r: Recipe) -> None:
         value = getattr(r, name)
         if value is not None and not 0 <= value < 1:
             raise RequestError(f"--{name} {value} must be in [0, 1)")
+    if r.top_k > 1:
+        raise RequestError(f"--top_k {r.top_k} is a share of the batch, at most 1")
     if r.samples and r.minutes:
         raise RequestError("--samples and --minutes both set the length of the run; give one")
-    if r.batch and int(os.environ.get("WORLD_SIZE", "1")) > 1 and r.batch % int(os.environ["WORLD_SIZE"]):
-        raise RequestError(f"--batch {r.batch} cannot be shared equally by {os.environ['WORLD_SIZE']} processes")
+    if r.batch and r.batch % processes():
+        raise RequestError(f"--batch {r.batch} cannot be shared equally by {processes()} processes")
+
+
+def check_pieces(r: Recipe) -> None:
+    """Refuses pieces of a batch, and shares of it, that would cut what D looks at together."""
+    together, share = (r.group or 1) * (r.pack or 1), r.micro or (r.batch or 0) // processes()
+    if (r.micro or processes() > 1) and share % together:
+        which = f"--micro {r.micro}" if r.micro else f"--batch {r.batch} in {processes()} processes"
+        raise RequestError(
+            f"{which} cuts the {together} samples that D looks at together (--group {r.group}, --pack {r.pack}); "
+            f"give pieces of a multiple of {together}, or --group 1"
+        )
+
+
+def processes() -> int:
+    """As many as torchrun has started."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def contradictions(r: Recipe) -> Iterator[str]:
+    """What cannot be had together, and the way out."""
+    terms = named_terms(r)
+    if not r.adversarial and not terms:
+        yield "--adversarial 0 leaves G nothing to learn from: give --terms, such as feature_matching=1"
+    if r.clip and r.spectral != "none":
+        yield "--clip and --spectral each bound D's weights, and clipping would bound what is then divided: drop one"
+    whole = [f"--terms {name}" for name in terms if name == "feature_matching"]
+    whole += [f"--{name} {value}" for name in ("unroll", "kernels") if (value := getattr(r, name))]
+    if r.micro and whole:
+        yield f"{whole[0]} needs the whole batch at once: leave out --micro, or take a smaller --batch"
+    if r.unroll and processes() > 1 and (loss(r).coupled or r.top_k < 1):
+        what = f"--top_k {r.top_k}" if r.top_k < 1 else f"--loss {r.loss}"
+        yield f"{what} looks at the whole batch before G moves, and --unroll looks ahead at each process's: drop one"
+    if ":" in r.net and (given := [k for k, v in NEUTRAL.items() if getattr(r, k) not in (None, v)]):
+        yield f"--{given[0]} {getattr(r, given[0])} is for our networks; build it into yours, {r.net}, and leave it out"
 
 
 def source(r: Recipe) -> Any:
@@ -134,11 +177,18 @@ def players(r: Recipe, spec: Spec) -> tuple[Module, Module]:
     prior = find(PRIORS, r.prior, "prior")(r.z)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(r.seed)
+        pair = find(sizes.PAIRS, r.net, "net")
         if ":" in r.net:
-            return find({}, r.net, "net")(spec, prior, r.width)
-        find(sizes.PAIRS, r.net, "net")
+            G, D = pair(spec, prior, r.width)
+        else:
+            able = sizes.options(pair)
+            asked = {k: v for k in NEUTRAL if (v := getattr(r, k)) is not None and (k in able or v != NEUTRAL[k])}
+            with requested():
+                G, D = sizes.build(r.net, spec, prior, width=r.width, join=r.join, **asked)
+        if "feature_matching" in named_terms(r) and not hasattr(D, "features"):
+            raise RequestError(f"feature_matching compares D.features(x, c), and the D of {r.net} has none: add it")
         with requested():
-            return sizes.build(r.net, spec, prior, width=r.width, join=r.join)
+            return spectral(G) if r.spectral == "both" else G, spectral(D) if r.spectral != "none" else D
 
 
 def method(r: Recipe) -> Method:
@@ -159,13 +209,20 @@ def method(r: Recipe) -> Method:
         for penalty, gamma in ((penalties.r1, r.r1), (penalties.r2, r.r2))
         if gamma
     ]
-    weights += [(penalty, constant(weight)) for penalty, weight in weighted(r).values()]
+    weights += [(penalty, constant(weight)) for penalty, weight in named_penalties(r).values()]
     glass, watch, longest = augment.parse(r.augment), (), r.average * r.samples
+    if r.instance_noise:
+        noise = augment.instance_noise(linear(r.instance_noise, 0.0, 0.7 * r.samples))
+        glass = noise if glass is None else augment.chain(glass, noise)
     if r.augment.partition(":")[0] == "ada":
         watch = (augment.adapt(relative=r.loss.startswith("relativistic")),)
     return Method(
-        loss=find(LOSSES, r.loss, "loss"),
+        loss=loss(r),
         penalties=tuple(weights),
+        terms=tuple((term, constant(weight)) for term, weight in named_terms(r).values()),
+        adversarial=constant(r.adversarial),
+        pulls=((penalties.historical, constant(r.history)),) if r.history else (),
+        vary=top_k(geometric(1.0, r.top_k, 0.5 * r.samples)) if r.top_k < 1 else None,
         augment=glass,
         watch=watch,
         project=penalties.clip(r.clip) if r.clip else None,
@@ -178,17 +235,18 @@ def method(r: Recipe) -> Method:
         micro=r.micro,
         seed=r.seed,
         bf16=r.precision == "bf16",
+        generator_loss=unrolled(r.unroll) if r.unroll else pathwise,
     )
 
 
 def warnings(r: Recipe) -> list[str]:
     """What is allowed, and yet likely a mistake."""
     said = []
-    names = set(weighted(r)) | ({"r1"} if r.r1 else set()) | ({"r2"} if r.r2 else set())
-    if r.loss == "wasserstein" and not (names & penalties.LIPSCHITZ or r.clip):
+    names = set(named_penalties(r)) | ({"r1"} if r.r1 else set()) | ({"r2"} if r.r2 else set())
+    if r.loss == "wasserstein" and not (names & penalties.LIPSCHITZ or r.clip or r.spectral != "none"):
         said.append(
             "the Wasserstein loss has no bound without a Lipschitz penalty: D's scores will grow for ever; "
-            "add --penalties wgan_gp=10, or --r1 and --r2, or --clip 0.01"
+            "add --penalties wgan_gp=10, or --r1 and --r2, or --clip 0.01, or --spectral D"
         )
     if r.clip and names & penalties.LIPSCHITZ:
         said.append("weight clipping beside a gradient penalty does the same twice; the penalty alone is better")
@@ -197,7 +255,7 @@ def warnings(r: Recipe) -> list[str]:
 
 def save_generator(folder: Path, G: Module, r: Recipe, data: Dataset, seen: int) -> None:
     """The average generator alone: weights and a card, all that `load_generator` needs."""
-    made = dict(net=r.net, width=r.width, prior=r.prior, z=r.z, join=r.join)
+    made = {k: getattr(r, k) for k in ("net", "width", "prior", "z", "join", "norm", "spectral")}
     card = dict(made=made, spec=spec_json(data.spec), seen=seen, classes=data.classes)
     save_file({k: v.detach().contiguous() for k, v in G.state_dict().items()}, folder / "weights.safetensors")
     (folder / "generator.json").write_text(json.dumps(card, indent=1))
@@ -227,17 +285,40 @@ def draw(G: Module, spec: Spec, n: int, seed: int = 0, c: Tensor | None = None, 
     return torch.cat(parts)
 
 
-def weighted(r: Recipe) -> dict[str, tuple[Any, float]]:
-    """The further penalties by name, each with its weight."""
-    found = {}
-    for text in filter(None, r.penalties.split(",")):
-        name, _, weight = text.rpartition("=")
-        try:
-            found[name] = find(PENALTIES, name or text, "penalty"), float(weight)
-        except ValueError as error:
-            if isinstance(error, RequestError):
-                raise
-            raise RequestError(f"penalty {text!r} has no weight; write NAME=WEIGHT, such as wgan_gp=10") from None
+def loss(r: Recipe) -> Loss:
+    """The recipe's loss; smoothed=LABEL is made with its label."""
+    name, _, label = r.loss.partition("=")
+    if not label:
+        return find(LOSSES, r.loss, "loss")
+    if name != "smoothed":
+        raise RequestError(f"--loss {r.loss}: smoothed alone takes a number, the label of reals; write --loss {name}")
+    with requested():
+        return smoothed(float(label))
+
+
+def named_terms(r: Recipe) -> dict[str, tuple[Any, float]]:
+    """The terms of G's turn by name, each with its weight."""
+    return weighted(r.terms, TERMS, "term")
+
+
+def named_penalties(r: Recipe) -> dict[str, tuple[Any, float]]:
+    """The further penalties of D by name, each with its weight."""
+    found = weighted(r.penalties, PENALTIES, "penalty")
     if "mismatch" in found and r.condition == "none":
         raise RequestError("penalty 'mismatch' compares conditions; give --condition class, or leave it out")
+    return found
+
+
+def weighted(text: str, table: dict[str, Any], kind: str) -> dict[str, tuple[Any, float]]:
+    """NAME=WEIGHT,NAME=WEIGHT as things of the table, or anybody's own, each with its weight."""
+    found = {}
+    for part in filter(None, text.split(",")):
+        name, _, weight = part.rpartition("=")
+        thing = find(table, name or part, kind)
+        try:
+            found[name] = thing, float(weight)
+        except ValueError:
+            raise RequestError(
+                f"{kind} {part!r} has no weight; write NAME=WEIGHT, such as {next(iter(table))}=1"
+            ) from None
     return found

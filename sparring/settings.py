@@ -24,7 +24,7 @@ class Recipe:
     """what is made from: nothing, or the class (subfolder or label)"""
 
     loss: str = "relativistic"
-    """a loss by name (a wrong name lists them), or module:name"""
+    """a loss by name (a wrong name lists them), smoothed=LABEL of reals, or module:name"""
     r1: float | None = None
     """weight of |slope of D at real samples|^2 / 2, at the start"""
     r2: float | None = None
@@ -35,8 +35,23 @@ class Recipe:
     """more penalties of D: NAME=WEIGHT or module:name=WEIGHT, with commas between"""
     clip: float | None = None
     """clip D's weights to [-clip, clip] after each step (WGAN)"""
+    spectral: Literal["none", "D", "both"] = "none"
+    """divide each weight by its largest singular value (spectral normalisation), in D or in both players"""
     augment: str = "none"
     """what D sees everything through: none, ada, or a list such as color,translation,cutout"""
+    instance_noise: float = 0.0
+    """std of noise on all that D sees (a picture spans 2, points about 1); falls to 0 until 0.7 of the run"""
+
+    terms: str = ""
+    """what G descends beside its loss: feature_matching=1, NAME=WEIGHT or module:name=WEIGHT, with commas between"""
+    adversarial: float = 1.0
+    """weight of G's loss; at 0, G descends its terms alone"""
+    history: float = 0.0
+    """weight of the squared distance of each player to the mean of its past (historical averaging)"""
+    top_k: float = 1.0
+    """the share of fakes, the most real to D, that G learns from; from all to this by half of the run"""
+    unroll: int = 0
+    """steps of D that G thinks ahead (unrolled GAN); each costs about a turn of D and more"""
 
     net: str = "auto"
     """the pair of networks by name, auto, or module:name of a function (spec, prior, width) -> (G, D)"""
@@ -48,6 +63,14 @@ class Recipe:
     """dimensions of z"""
     join: Literal["concat", "add"] = "concat"
     """how the generator joins z and its condition"""
+    norm: Literal["none", "batch", "virtual", "pixel"] | None = None
+    """the generator's norm; virtual: by a fixed batch, so that samples are independent of each other"""
+    group: int | None = None
+    """samples whose spread D sees as one more feature (minibatch standard deviation); 1 = none"""
+    kernels: int | None = None
+    """ways in which D learns to compare the samples of a batch (minibatch discrimination); 0 = none"""
+    pack: int | None = None
+    """samples that D judges together, all real or all fake (PacGAN)"""
 
     samples: int | None = None
     """real samples shown to D in all; the length of the run"""

@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from sparring.nets import image, sizes
-from sparring.nets.blocks import Down, MinibatchStd, PixelNorm, Up, packed, pyramid
+from sparring.nets.blocks import Down, PixelNorm, Up, pyramid
 from sparring.nets.conditions import Join, Projection
+from sparring.nets.minibatch import MinibatchStd, packed
 from sparring.priors import Normal
 from sparring.spaces import Frames, Image, Label, Spec, Vector, any_samples
 

@@ -1,8 +1,8 @@
 """What image networks are built of.  Every block has a second derivative, keeps channels_last and runs in bfloat16."""
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
+from torch.nn.utils.parametrizations import spectral_norm
 
 from ..spaces import Image, Spec
 
@@ -44,30 +44,6 @@ class PixelNorm(nn.Module):
         return x * (x.square().mean(1, keepdim=True) + 1e-8).rsqrt()
 
 
-class MinibatchStd(nn.Module):
-    """Karras et al. 2018 (progressive growing): how far the samples of a group lie apart, as one feature of each.
-
-    (B, C, H, W) -> (B, 1): the standard deviation over the group at each feature and place, averaged over these.  A
-    group is `group` neighbours in the batch, so that pieces of a batch hold the groups of the whole; the last may be
-    smaller, and the spread of one alone is 1e-4.
-    """
-
-    def __init__(self, group: int = 4):
-        super().__init__()
-        self.group = group
-
-    def forward(self, x: Tensor) -> Tensor:
-        groups = x.float().split(self.group) if len(x) % self.group else [x.float()]
-        return torch.cat([self.spread(g) for g in groups]).to(x.dtype)
-
-    def spread(self, x: Tensor) -> Tensor:
-        """(B, C, H, W), B a multiple of the group or less than it, to (B, 1)."""
-        n = min(self.group, len(x))
-        g = x.unflatten(0, (-1, n))
-        variance = (g - g.mean(1, keepdim=True)).square().mean(1)  # torch.var is several times slower on a CPU
-        return (variance + 1e-8).sqrt().mean((1, 2, 3)).repeat_interleave(n)[:, None]
-
-
 class Down(nn.Module):
     """Half the size with the kernel [1, 3, 3, 1] / 8 on each side, which is bilinear; beyond the border lies zero.
 
@@ -87,8 +63,16 @@ class Up(nn.Module):
         return interpolate(x, scale_factor=2, mode="bilinear")
 
 
-def packed(x: Tensor, pack: int) -> Tensor:
-    """(B, ...) -> (ceil(B / pack), pack, ...): neighbours side by side; the last pack is filled up from the first."""
-    if short := -len(x) % pack:
-        x = x[torch.arange(len(x) + short, device=x.device) % len(x)]
-    return x.unflatten(0, (-1, pack))
+def spectral(net: nn.Module) -> nn.Module:
+    """net with the weight of every linear, convolution and embedding divided by its largest singular value.
+
+    Miyato et al. 2018.  One power iteration each time it is asked in training.  A convolution's weight counts as the
+    matrix (channels out, all the rest).  Changes net, and returns it; ValueError if a weight begins at zero.
+    """
+    kinds = nn.Linear, nn.Embedding, nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d
+    layers = {name: m for name, m in net.named_modules() if isinstance(m, kinds)}
+    if zero := [name for name, m in layers.items() if not m.weight.any()]:
+        raise ValueError(f"spectral normalisation divides weights by their size, and {zero[0]} begins at zero")
+    for layer in layers.values():
+        spectral_norm(layer)
+    return net

@@ -10,6 +10,7 @@ from ..priors import Prior
 from ..spaces import Spec
 from .blocks import LEAK, Down, Up, image, pyramid
 from .conditions import How, Join, Projection
+from .minibatch import Beside, of_packs, side_by_side, to_each
 
 BLOCKS = 2  # in each stage
 EXPANSION = 2  # of the channels inside a block
@@ -85,21 +86,28 @@ class Critic(nn.Module):
     """(B, C, H, W) and c to scores (B,), higher = more real.
 
     width: channels of the coarse stages (see `widths`), or of every stage from the coarsest, multiples of 8.
+    group, pack, kernels: as in `quick.Critic`; the paper has none of them.
     """
 
-    def __init__(self, spec: Spec, width: int | Sequence[int] = 64):
+    def __init__(self, spec: Spec, width: int | Sequence[int] = 64, group: int = 1, pack: int = 1, kernels: int = 0):
         super().__init__()
-        x = image(spec)
+        x, self.pack = image(spec), pack
         sides, w = pyramid(x.size), each_stage(x.size, width)
 
-        self.first = start(nn.Conv2d(x.channels, w[-1], 1, bias=False))
+        self.first = start(nn.Conv2d(pack * x.channels, w[-1], 1, bias=False))
         self.stages = nn.Sequential(*stages(w[::-1], up=False))
         self.basis = nn.Parameter(torch.randn(w[0], sides[0], sides[0]) / sides[0])  # a depthwise convolution to 1x1
-        self.score = Projection(w[0], spec.c, w[0])
+        self.beside = Beside(w[0], group, kernels)
+        self.score = Projection(self.beside.dim, spec.c, w[0], pack)
+
+    def features(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """(B, d), or of each pack."""
+        h = self.stages(self.first(side_by_side(x, self.pack)))
+        return (self.basis * h.float()).sum((2, 3))
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        h = self.stages(self.first(x))
-        return self.score((self.basis * h.float()).sum((2, 3)), c)
+        score = self.score(self.beside(self.features(x)), of_packs(c, self.pack))
+        return to_each(score, self.pack, len(x))
 
 
 def each_stage(size: int, width: int | Sequence[int]) -> list[int]:
@@ -113,6 +121,14 @@ def each_stage(size: int, width: int | Sequence[int]) -> list[int]:
     return w
 
 
-def pair(spec: Spec, prior: Prior, width: int | Sequence[int] = 64, join: How = "concat") -> tuple[Generator, Critic]:
+def pair(
+    spec: Spec,
+    prior: Prior,
+    width: int | Sequence[int] = 64,
+    join: How = "concat",
+    group: int = 1,
+    pack: int = 1,
+    kernels: int = 0,
+) -> tuple[Generator, Critic]:
     """G and D that mirror each other; the paper has 64 dimensions of z and widths of 768 to 32 pixels."""
-    return Generator(spec, prior, width, join), Critic(spec, width)
+    return Generator(spec, prior, width, join), Critic(spec, width, group, pack, kernels)

@@ -13,15 +13,17 @@ from torch.nn.functional import avg_pool2d, interpolate, leaky_relu, relu
 
 from ..priors import Prior
 from ..spaces import Spec
-from .blocks import LEAK, MinibatchStd, PixelNorm, image, packed, pyramid
+from .blocks import LEAK, PixelNorm, image, pyramid
 from .conditions import How, Join, Projection
+from .minibatch import Beside, MinibatchStd, VirtualBatchNorm, of_packs, referenced, side_by_side, to_each
 
 KERNEL = 3  # of the critic: 4 would be symmetric, and slower
 KINDS = 64  # that a tally counts
 
-Norm = Literal["batch", "pixel", "none"]
+Norm = Literal["batch", "virtual", "pixel", "none"]
 NORMS: dict[str, Callable[[int], nn.Module]] = {
     "batch": lambda channels: nn.BatchNorm2d(channels, affine=False),
+    "virtual": lambda channels: VirtualBatchNorm(channels, affine=False),
     "pixel": lambda channels: PixelNorm(),
     "none": lambda channels: nn.Identity(),
 }
@@ -53,7 +55,8 @@ class Generator(nn.Module):
     """(B, prior.dim) and c to pictures (B, C, H, W) in [-1, 1].
 
     Each stage convolves before it enlarges, so that only the last convolution works at full size.
-    norm: "batch" shares statistics over the batch; "pixel" leaves samples independent of each other; or "none".
+    norm: "batch" shares statistics over the batch; "virtual" takes those of a fixed batch (make it by `pair`), "pixel"
+    those of each pixel, so that samples are independent of each other; or "none".
     """
 
     def __init__(self, spec: Spec, prior: Prior, width: int = 32, join: How = "concat", norm: Norm = "batch"):
@@ -118,9 +121,10 @@ class Critic(nn.Module):
     gradients of the whole where each is a multiple of it.
     pack: samples judged together (Lin et al. 2018, PacGAN), neighbours in the batch, each with its own condition; all
     get the score of the pack.  A slope penalty then weighs `pack` times as much.
+    kernels: of minibatch discrimination on the last features; 0 = none.
     """
 
-    def __init__(self, spec: Spec, width: int = 32, group: int = 4, pack: int = 1):
+    def __init__(self, spec: Spec, width: int = 32, group: int = 4, pack: int = 1, kernels: int = 0):
         super().__init__()
         x, self.pack = image(spec), pack
         sides, w = pyramid(x.size), widths(x.size, width)[::-1]
@@ -136,23 +140,24 @@ class Critic(nn.Module):
         self.spread = MinibatchStd(group) if group > 1 else None
         seen = w[-1] * sides[0] ** 2 + 2 * KINDS * len(self.tallies) + w[-1] + (group > 1)
         self.whole = nn.Linear(seen, w[-1])  # without it, a score is a sum over places
-        self.score = Projection(w[-1], spec.c, w[-1], pack)
+        self.beside = Beside(w[-1], kernels=kernels)
+        self.score = Projection(self.beside.dim, spec.c, w[-1], pack)
 
-    def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        n = len(x)
-        if self.pack > 1:
-            x = packed(x, self.pack).flatten(1, 2)
-            c = None if c is None else packed(c, self.pack)
-        told, h = [self.glance(x)], x
+    def features(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """(B, d), or of each pack."""
+        h = side_by_side(x, self.pack)
+        told = [self.glance(h)]
         for i, convolve in enumerate(self.stages):
             h = leaky_relu(convolve(h), LEAK)
             if i < len(self.tallies):
                 told.append(self.tallies[i](h).to(h.dtype))
         if self.spread is not None:
             told.append(self.spread(h))
-        h = torch.cat([h.flatten(1), *told], 1)
-        score = self.score(leaky_relu(self.whole(h), LEAK), c)
-        return score.repeat_interleave(self.pack)[:n] if self.pack > 1 else score
+        return leaky_relu(self.whole(torch.cat([h.flatten(1), *told], 1)), LEAK)
+
+    def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        score = self.score(self.beside(self.features(x)), of_packs(c, self.pack))
+        return to_each(score, self.pack, len(x))
 
 
 def pair(
@@ -163,6 +168,8 @@ def pair(
     norm: Norm = "batch",
     group: int = 4,
     pack: int = 1,
-) -> tuple[Generator, Critic]:
+    kernels: int = 0,
+) -> tuple[nn.Module, Critic]:
     """G and D that mirror each other; see `Generator` and `Critic` for the options."""
-    return Generator(spec, prior, width, join, norm), Critic(spec, width, group, pack)
+    G = referenced(Generator(spec, prior, width, join, norm), spec, prior)
+    return G, Critic(spec, width, group, pack, kernels)

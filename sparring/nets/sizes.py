@@ -1,6 +1,7 @@
 """Which networks for which data: a table of pairs, and a choice by kind of data, resolution, examples and device."""
 
 from collections.abc import Callable
+from inspect import signature
 from typing import Any, Literal, NamedTuple, get_args
 
 import torch
@@ -15,7 +16,7 @@ Size = Literal["tiny", "small", "medium", "large"]
 
 
 class Pair(NamedTuple):
-    """A kind of players: `make(spec, prior, width, join, **options) -> (G, D)`, and its widths from tiny to large."""
+    """A kind of players: `make(spec, prior, width, join, **chosen) -> (G, D)`, and its widths from tiny to large."""
 
     make: Callable[..., tuple[Module, Module]]
     about: str
@@ -30,14 +31,11 @@ class Choice(NamedTuple):
     reason: str
 
 
-def points(spec: Spec, prior: Prior, width: int = 64, join: How = "concat") -> tuple[Module, Module]:
-    """Perceptrons of the depth that `vector.sizes` gives for these points."""
-    s = vector.sizes(spec)
-    return vector.Generator(spec, prior, width, s.depth, join), vector.Critic(spec, width, s.depth, s.waves)
-
-
 PAIRS = {
-    "vector": Pair(points, "perceptrons for points", (32, 64, 128, 256)),
+    "vector": Pair(vector.pair, "perceptrons for points", (32, 64, 128, 256)),
+    "plain": Pair(
+        vector.plain, "small perceptrons for points without any help, on which cures can be seen", (32, 64, 128, 256)
+    ),
     "quick": Pair(quick.pair, "images in minutes on a CPU", (16, 32, 64, 128)),
     "dcgan": Pair(dcgan.pair, "images by the recipe of the texts", (16, 32, 64, 128)),
     "r3gan": Pair(image.pair, "images by norm-free residual networks, for a GPU and hours", (64, 192, 384, 768)),
@@ -72,14 +70,22 @@ def choose(spec: Spec, examples: int, device: torch.device | str = "cpu") -> Cho
     return Choice(name, w := width(name, size), f"{name}, width {w} ({size}): {why}")
 
 
+def options(pair: Pair) -> dict[str, Any]:
+    """What a pair takes beside (spec, prior, width, join), each with its default."""
+    return {k: p.default for k, p in list(signature(pair.make).parameters.items())[4:]}
+
+
 def build(
-    name: str, spec: Spec, prior: Prior, width: int | None = None, join: How = "concat", **options: Any
+    name: str, spec: Spec, prior: Prior, width: int | None = None, join: How = "concat", **chosen: Any
 ) -> tuple[Module, Module]:
-    """G and D of the pair `name`; width None is its small one; options are those of its `make`.
+    """G and D of the pair `name`; width None is its small one; `chosen` are of its `options`.
 
     Raises ValueError for a name that is not in PAIRS or a size that does not fit, TypeError for the wrong kind of data.
     """
     if name not in PAIRS:
         raise ValueError(f"networks {name!r} are none of {', '.join(PAIRS)}; for your own, write module:name")
     make, _, widths = PAIRS[name]
-    return make(spec, prior, widths[1] if width is None else width, join, **options)
+    if strange := [k for k in chosen if k not in options(PAIRS[name])]:
+        able = [other for other, pair in PAIRS.items() if all(k in options(pair) for k in strange)]
+        raise ValueError(f"networks {name!r} take no {', '.join(strange)}; {', '.join(able) or 'none'} do")
+    return make(spec, prior, widths[1] if width is None else width, join, **chosen)
