@@ -1,7 +1,6 @@
 """Further routes by which the game reaches the generator, beside `train.pathwise` and `train.score_function`."""
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +17,8 @@ def unrolled(steps: int) -> Callable[..., tuple[Tensor, Stats]]:
     """Metz et al. 2017: G plays against the critic as it would be after `steps` more steps against this very G.
 
     So G sees where D would go, and that a mode left empty will be found out.  The steps are gradient descent on all
-    that the critic descends, on this batch, each parameter at the pace that D's optimizer has for it now (its learning
-    rate over its root mean square slope, without momentum); G's gradient passes through them all.  D, its optimizer and
-    the memory stay as they are.
+    that the critic descends, on this batch, and G's gradient passes through them all; a step is about as long as those
+    that D's optimizer takes now (`pace`).  D, its optimizer and the memory stay as they are.
 
     The whole batch must come in one piece: ValueError with `micro`.  Several processes are exactly one.
     """
@@ -37,14 +35,14 @@ def unrolled(steps: int) -> Callable[..., tuple[Tensor, Stats]]:
         glass, memory = look(m, s, x).glass, dict(s.memory)
         real, fake = x.detach().requires_grad_(), s.G(z, c)
         theta = {k: p.detach().requires_grad_() for k, p in s.D.named_parameters()}
-        pace = {k: pace_of(s.opt_D, p, m.lr_D(s.seen)) for k, p in s.D.named_parameters()}
+        eta = pace(s.opt_D, m.lr_D(s.seen))
 
         for _ in range(steps):
             D = Look(Imagined(s.D, theta), glass)
             loss, _ = price_of_turn(m, Turn(D, c, real, fake, D(real, c), D(fake, c), memory, s.seen))
             slopes = torch.autograd.grad(loss.mean(), list(theta.values()), create_graph=True, materialize_grads=True)
             shared = parallel.mean_through(torch.cat([g.flatten() for g in slopes])).split([g.numel() for g in slopes])
-            theta = {k: p - pace[k] * g.view_as(p) for (k, p), g in zip(theta.items(), shared)}
+            theta = {k: p - eta * g.view_as(p) for (k, p), g in zip(theta.items(), shared)}
 
         D = Look(Imagined(s.D, theta), glass)
         return price_of_move(m, Move(s.G, D, z, c, x, fake, D(x, c), D(fake, c), s.memory, s.seen))
@@ -75,14 +73,20 @@ class Asked(nn.Module):
         return getattr(self.D, what)(x, c)
 
 
-def pace_of(opt: Optimizer, p: Tensor, lr: float) -> Tensor | float:
-    """How far p moves for a slope of 1, by the optimizer's present state (Adam, RMSProp; else its learning rate)."""
-    state: dict[str, Any] = opt.state.get(p, {})
-    group = next(g for g in opt.param_groups if any(q is p for q in g["params"]))
-    if "exp_avg_sq" in state:
-        square = state["exp_avg_sq"] / (1 - group["betas"][1] ** state["step"])
-    elif "square_avg" in state:
-        square = state["square_avg"]
-    else:
+def pace(opt: Optimizer, lr: float) -> Tensor | float:
+    """The rate at which plain gradient descent takes steps as long as `opt` does in its present state.
+
+    For Adam and RMSProp that is lr over the root mean square of all slopes, as they remember them; one for each
+    parameter would be as theirs, but a slope that was near zero and is not any more would then throw it far away.
+    """
+    squares = []
+    for group in opt.param_groups:
+        for state in (opt.state[p] for p in group["params"] if p in opt.state):
+            if "exp_avg_sq" in state:
+                squares.append(state["exp_avg_sq"] / (1 - group["betas"][1] ** state["step"]))
+            elif "square_avg" in state:
+                squares.append(state["square_avg"])
+    if not squares:
         return lr
-    return lr / (square.sqrt() + group["eps"])
+    mean = torch.stack([v.sum() for v in squares]).sum() / sum(v.numel() for v in squares)
+    return lr / (mean.sqrt() + opt.param_groups[0]["eps"])

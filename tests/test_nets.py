@@ -19,10 +19,14 @@ VARIANTS = {
     "quick pixel": ("quick", {"norm": "pixel", "group": 1}),
     "quick none": ("quick", {"norm": "none", "group": 1}),
     "quick packed": ("quick", {"pack": 2, "group": 1}),
+    "quick virtual": ("quick", {"norm": "virtual", "group": 1}),
+    "quick kernels": ("quick", {"kernels": 3, "group": 1}),
     "dcgan": ("dcgan", {}),
+    "dcgan virtual, all at once": ("dcgan", {"norm": "virtual", "group": 2, "pack": 2, "kernels": 3}),
     "r3gan": ("r3gan", {}),
+    "r3gan, all at once": ("r3gan", {"group": 2, "pack": 2, "kernels": 3}),
 }
-JUDGES_TOGETHER = ("quick", "quick packed")
+JUDGES_TOGETHER = ("quick", "quick packed", "quick kernels", "dcgan virtual, all at once", "r3gan, all at once")
 PLAIN, LABELLED = Spec(Image(3, 16)), Spec(Image(3, 16), Label(5))
 
 every_pair = pytest.mark.parametrize("variant", VARIANTS)
@@ -109,13 +113,13 @@ def test_at_rest_no_sample_sees_another_and_all_is_repeatable(variant, spec):
         torch.testing.assert_close(D(x, c)[:1], D(x[:1], first))
 
 
-@pytest.mark.parametrize("variant", ["quick pixel", "quick none", "r3gan"])
+@pytest.mark.parametrize("variant", ["quick pixel", "quick none", "quick virtual", "r3gan"])
 def test_without_statistics_no_sample_sees_another_in_training_either(variant):
     G, D = map(awake, build(variant, PLAIN))
     z = torch.randn(4, 6)
     torch.testing.assert_close(G(z)[:1], G(z[:1]))
     torch.testing.assert_close(D(G(z))[:1], D(G(z))[:1])
-    assert not list(G.buffers())
+    assert not list(G.buffers()) or variant == "quick virtual"
 
 
 @every_pair
@@ -270,13 +274,13 @@ def test_more_examples_never_choose_a_smaller_network():
 
 
 def test_what_cannot_be_built_is_refused():
-    with pytest.raises(ValueError, match=r"'quik' are none of vector, quick"):
+    with pytest.raises(ValueError, match=r"'quik' are none of vector, plain, quick"):
         sizes.build("quik", PLAIN, Normal(4))
     with pytest.raises(TypeError, match="no networks for Frames"):
         sizes.choose(Spec(Frames(2, 1, 8)), 10)
     with pytest.raises(TypeError, match="image networks make Image"):
         sizes.build("quick", Spec(Vector(2)), Normal(4))
-    with pytest.raises(ValueError, match="norm 'layer' is none of batch, pixel, none"):
+    with pytest.raises(ValueError, match="norm 'layer' is none of batch, virtual, pixel, none"):
         sizes.build("quick", PLAIN, Normal(4), norm="layer")
     with pytest.raises(ValueError, match="multiple of 8"):
         sizes.build("r3gan", PLAIN, Normal(4), 12)

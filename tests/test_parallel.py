@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,20 +11,38 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from sparring import parallel
-from sparring.losses import LOSSES
-from sparring.penalties import r1, r2
+from sparring.losses import LOSSES, top_k
+from sparring.nets import vector
+from sparring.penalties import historical, r1, r2
+from sparring.priors import Normal
+from sparring.routes import unrolled
 from sparring.schedules import constant
+from sparring.spaces import Spec, Vector
+from sparring.terms import feature_matching
 from sparring.train import Method, State, step
 
-from .test_train import Judge, Maker, data, everything
+from .test_terms import Reader
+from .test_train import Maker, data, everything
 
 EXACT = ((r1, constant(0.1)), (r2, constant(0.1)))
 
 
-def play(loss, micro, rounds, share):
+CURES = {
+    "unrolled": dict(generator_loss=unrolled(2)),
+    "feature matching": dict(terms=((feature_matching, constant(3.0)),)),
+    "both": dict(generator_loss=unrolled(1), terms=((feature_matching, constant(3.0)),)),
+    "historical averaging": dict(pulls=((historical, constant(0.1)),)),
+    "top-k": dict(vary=top_k(constant(0.5))),
+    "virtual batch norm": dict(),
+}
+
+
+def play(loss, micro, rounds, share, cure=""):
     torch.manual_seed(parallel.rank())  # ranks begin unequal: the first one's players are taken
-    s = State.begin(Maker().double(), Judge().double())
+    G, D = vector.plain(Spec(Vector(2)), Normal(3), 8, norm="virtual") if "virtual" in cure else (Maker(), Reader())
+    s = State.begin(G.double(), D.double())
     m = Method(loss=LOSSES[loss], penalties=EXACT, lr_G=constant(1e-3), lr_D=constant(1e-3), micro=micro)
+    m = replace(m, **CURES.get(cure, {}))
     for i in range(rounds):
         step(m, s, share(data(8, torch.float64, seed=i)))
     return everything(s.G), everything(s.D), everything(s.ema)
@@ -38,6 +57,7 @@ def one_of_two(rank, rendezvous, out):
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=2)
     ends = {(loss, micro): play(loss, micro, 3, half) for loss in LOSSES for micro in (None, 3)}
+    ends |= {cure: play("relativistic", None, 3, half, cure) for cure in CURES}
     ends["long"] = play("relativistic", None, 100, half)
     torch.save(ends, f"{out}{rank}")
     dist.barrier()
@@ -58,6 +78,16 @@ def test_two_processes_are_one(two, loss, micro):
     for net, whole in zip(two[0][loss, micro], one):
         for k, v in whole.items():
             torch.testing.assert_close(net[k], v, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("cure", CURES)
+def test_with_a_cure_two_processes_are_one(two, cure):
+    one = play("relativistic", None, 3, lambda x: x, cure)
+    for net, whole in zip(two[0][cure], one):
+        for k, v in whole.items():
+            torch.testing.assert_close(net[k], v, rtol=0, atol=1e-6)
+    for a, b in zip(two[0][cure], two[1][cure]):
+        assert all(torch.equal(a[k], b[k]) for k in a)
 
 
 def test_ranks_stay_equal(two):

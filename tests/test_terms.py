@@ -302,13 +302,14 @@ def test_unrolled_leaves_the_critic_alone(optimizer):
     assert not same(G, everything(s.G))
 
 
-def test_unrolled_goes_where_the_critic_goes():
-    """One step ahead with RMSProp, which has no momentum: the scores are those after D's next real step."""
-    s = duo(torch.double, torch.optim.RMSprop)
+@pytest.mark.parametrize("optimizer", [torch.optim.Adam, torch.optim.RMSprop, torch.optim.SGD])
+def test_unrolled_goes_where_the_critic_goes(optimizer):
+    """One step ahead by plain descent: the scores are those after D's next real step; else it is as long."""
+    s = duo(torch.double, optimizer)
     s.G.prior, seen = Fixed(torch.randn(8, 3, dtype=torch.double)), []
     note = lambda t: seen.append(t.d_fake.detach()) or t.d_fake * 0
     m = Method(loss=nonsaturating, penalties=EXACT, terms=((note, constant(1.0)),), lr_D=constant(1e-4))
-    for _ in range(150):  # until its running squares are steady
+    for _ in range(50):  # until its running squares are steady
         step(m, s, x := data(dtype=torch.double))
     m = replace(m, lr_G=constant(0.0))
     descend(unrolled(1), m, s, s.G, x, None)
@@ -316,7 +317,9 @@ def test_unrolled_goes_where_the_critic_goes():
     descend(m.critic_loss, m, s, s.D, x, None)
     descend(pathwise, m, s, s.G, x, None)
     thought, before, after = seen[-3:]
-    torch.testing.assert_close(thought - before, after - before, rtol=0.02, atol=2e-6)
+    if optimizer is torch.optim.SGD:
+        torch.testing.assert_close(thought, after)
+    assert 0.5 < (thought - before).norm() / (after - before).norm() < 2
 
 
 def test_unrolled_refuses_pieces():

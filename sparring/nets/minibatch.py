@@ -104,8 +104,8 @@ def to_each(score: Tensor, pack: int, n: int) -> Tensor:
 class VirtualBatchNorm(nn.Module):
     """Salimans et al. 2016: each sample by the mean and variance of a fixed reference batch with it added.
 
-    (REFERENCE + B, C, ...) -> the same, scaled and shifted by feature; the reference stands first, normalised by
-    itself.  affine=False leaves scale and shift to others.  No sample sees another of its batch.  Generators are given their reference by `referenced`.
+    (REFERENCE + B, C, ...) -> the same, scaled and shifted by feature (affine=False: left to others); the reference
+    stands first, normalised by itself.  No sample sees another of its batch.  `referenced` gives G its reference.
     """
 
     def __init__(self, channels: int, affine: bool = True):
