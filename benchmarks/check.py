@@ -53,10 +53,9 @@ PROOFS = {
         ("digits", "--minutes", "2"), 3, {"coverage": (0.8, INF), "modes": (10, 10)}, ceilings=("coverage",)
     ),
     "stacked-digits": Proof(
-        ("stacked-digits", "--minutes", "4", "--evaluate_final", "26000"),
+        ("stacked-digits", "--minutes", "8", "--evaluate_final", "26000"),
         2,
         {"modes": (990, 1000), "kl": (0, 0.15)},
-        threads=2,
     ),
     "mnist": Proof(
         (os.path.join(os.environ.get("SPARRING_DATA", "."), "mnist-train.npz"), "--minutes", "8"),
@@ -100,7 +99,8 @@ def prove(name: str, proof: Proof, args: argparse.Namespace) -> bool:
     missing = [seed for seed in range(args.seeds or proof.seeds) if seed not in known]
     with tempfile.TemporaryDirectory() as scratch:
         place = args.keep or Path(scratch)
-        at_once = max(len(os.sched_getaffinity(0)) // proof.threads, 1)
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        at_once = max(cores // proof.threads, 1)
         with ThreadPoolExecutor(at_once) as pool:
             fresh = list(pool.map(lambda seed: one(name, proof, seed, place), missing))
     runs = sorted([*known.values(), *fresh], key=lambda run: run["seed"])
