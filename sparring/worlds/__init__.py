@@ -52,6 +52,12 @@ ROWS = (
         "sparring.worlds.digits:StackedDigits",
     ),
     Row("faces", "drawn faces with known attributes and captions", "colour, any size", "sparring.worlds.faces:Faces"),
+    Row(
+        "maze",
+        "a maze-chase game whose next frame is a coin",
+        "the next frame from two, colour, any size",
+        "sparring.worlds.maze:Maze",
+    ),
 )
 
 
