@@ -13,7 +13,7 @@ from .maze_paint import COLOURS, DOT, EMPTY, FIGURE, SIDE, WALL, cut, tiles
 if TYPE_CHECKING:
     from .maze import Maze
 
-CLOSE = 0.12  # root mean square distance in whole ranges at which a cell still is what it is taken for
+CLOSE = 0.09  # root mean square distance in whole ranges at which a cell still is what it is taken for
 FAINT = 0.15  # of a figure's opacity, from which on it is seen
 SMUDGE = -1
 
@@ -121,14 +121,14 @@ def read(world: Maze, x: Tensor, c: Tensor) -> Reading:
 
 
 def judge(world: Maze, x: Tensor, c: Tensor | None = None) -> dict[str, float]:
-    """What frames x (N, ...) are after their past c (N, past, ...); real ones have 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, about 0.
+    """What frames x (N, ...) are after their past c (N, past, ...); real ones have 1 in the first six, 0 in the others.
 
     legal      share of frames all of which is right: figures, walls, dots
     junctions  share of figures with two ways or more that are there exactly once, whole, on a cell they could reach
     corridors  the same of figures with one way or none
-    figures    share of figures that are there exactly once and whole, wherever
     walls      share of wall cells that are intact
     dots       share of free cells with a dot if and only if one must be there
+    figures    share of figures that are there exactly once and whole, wherever
     vanished   share of figures of which there is no whole copy
     doubled    share of figures of which there are several whole copies
     ghosts     share of frames with a half transparent figure
