@@ -1,9 +1,9 @@
 """Does the generator copy what it was trained on?  Asked of each sample, and judged by what held-out real ones show.
 
-A copy is nearer to the training set than to real samples that were never trained on.  How much nearer chance alone brings
-a sample is seen on the held-out ones, so the verdict needs no threshold; and since a generator may also mirror, shift,
-recolour or blend its training pictures, each is searched for.  Stein et al. 2023 found no measure of this kind that tells
-copying from lack of variety by itself: look at the pairs.
+A copy is nearer to the training set than to real samples that were never trained on.  How much nearer chance alone
+brings a sample is seen on the held-out ones, so the verdict needs no threshold; and since a generator may also mirror,
+shift, recolour or blend its training pictures, each is searched for.  Stein et al. 2023 found no measure of this kind
+that tells copying from lack of variety by itself: look at the pairs.
 """
 
 from collections.abc import Callable, Mapping
@@ -276,7 +276,7 @@ def copies(train: Tensor, heldout: Tensor, fake: Tensor, space: Space, pairs: in
 
 
 def look(way: Way, train: Tensor, heldout: Tensor, fake: Tensor) -> Seen:
-    """One way of looking: made samples' ratios among those of held-out ones, which may be as near as they are by chance.
+    """One way of looking: made samples' ratios among those of held-out ones, which only chance brings near.
 
     Were both of one kind, no more than so many made ones would lie below the j-th of h held-out: hypergeometric.
     """
