@@ -1,0 +1,64 @@
+"""Anybody's own extractor: a module, or a function of a batch, that gives features (B, d)."""
+
+import inspect
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Any
+
+from torch import Tensor, nn
+
+from .contract import ExtractorError, digest
+
+
+class Own(nn.Module):
+    """What the user brought, held to the contract.
+
+    net: takes (B, C, H, W) in [-1, 1], or whatever the played form of the data is, and gives (B, d).
+    `side`, `channels` and `batch` of the user's are passed on; `name` too, and else one is made of the weights, or of a
+    function's text.
+    """
+
+    def __init__(self, net: Callable[[Tensor], Tensor], name: str) -> None:
+        super().__init__()
+        self.net = net
+        for attribute in ("side", "channels", "batch"):
+            if hasattr(net, attribute):
+                setattr(self, attribute, getattr(net, attribute))
+        self.kept = isinstance(getattr(net, "name", None), str)  # without one, who knows what else it depends on
+        self.name = str(net.name) if self.kept else f"{name}-{self._digest()}"  # type: ignore[attr-defined]
+
+    def _digest(self) -> str:
+        if isinstance(self.net, nn.Module):
+            return digest(self.net)
+        try:
+            text = inspect.getsource(self.net)
+        except (OSError, TypeError):
+            text = repr(self.net)
+        return sha256(text.encode()).hexdigest()[:8]
+
+    def forward(self, x: Tensor) -> Tensor:
+        f = self.net(x)
+        if not isinstance(f, Tensor):
+            raise ExtractorError(f"{self.name} gives {type(f).__name__} and should give a tensor (B, d)")
+        if f.ndim != 2 or len(f) != len(x):
+            raise ExtractorError(f"{self.name} gives {tuple(f.shape)} for {tuple(x.shape)} and should give ({len(x)}, d)")
+        return f
+
+
+def own(thing: Any, name: str) -> Own:
+    """An extractor of a module, of a class or function that makes one without arguments, or of a function of a batch."""
+    if isinstance(thing, type) or (not isinstance(thing, nn.Module) and callable(thing) and not _takes(thing)):
+        thing = thing()
+    if not callable(thing):
+        raise ExtractorError(f"extractor {name!r} is {type(thing).__name__}, which cannot be called; give a module or a function")
+    if isinstance(thing, nn.Module):
+        thing.eval().requires_grad_(False)
+    return Own(thing, name)
+
+
+def _takes(function: Callable[..., Any]) -> bool:
+    """Whether it can be given something."""
+    try:
+        return bool(inspect.signature(function).parameters)
+    except (TypeError, ValueError):  # written in C
+        return True
