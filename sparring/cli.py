@@ -18,6 +18,8 @@ from jsonargparse import ActionConfigFile, ArgumentParser, Namespace, set_parsin
 
 from . import __version__
 
+EXTRACTORS = "raw, pca, random, learned, classifier, inception, inception-bf16"
+
 
 class Parser(ArgumentParser):
     """Errors in one line, with the nearest option there is, and exit status 2; help without type theory."""
@@ -86,11 +88,16 @@ def evaluate(argv: Sequence[str]) -> int:
     p.add_argument("--against", type=str, help="the data (default: what the run was trained on)")
     p.add_argument("-n", type=int, default=5000, help="samples of each side, at most")
     p.add_argument("--seed", type=int, default=0, help="of the samples drawn")
+    p.add_argument("--extractor", type=str, help=f"{EXTRACTORS}, or module:name; several with commas between")
+    p.add_argument("--weights", type=str, help="file or folder of inception's weights (default: $SPARRING_INCEPTION)")
+    p.add_argument("--resize", type=str, help="how pictures come to an extractor's size: clean (default), tf1, none")
+    p.add_argument("--minutes", type=float, default=5.0, help="longest time to train learned or classifier, once")
+    p.add_argument("--device", type=str, default="auto", help="cpu, cuda or auto")
     p.add_argument("--json", action="store_true", help="print one JSON document")
     args = _with_positional(p, argv, "what", "a run's folder, or a folder, zip or .npy of samples")
     from . import readers
 
-    return _print(readers.evaluate(args.what, args.against, args.n, args.seed), args.json)
+    return _print(readers.evaluate(**{k: v for k, v in vars(args).items() if k != "json"}), args.json)
 
 
 def compare(argv: Sequence[str]) -> int:
@@ -177,6 +184,7 @@ def _plain(word: str) -> str:
 def _status(error: Exception) -> int | None:
     """The exit status of an error that is meant for the user; None for a fault of the program."""
     from .data import DataError
+    from .extractors import ExtractorError
     from .folder import DamagedError, FolderError
     from .machine import DeviceError
     from .names import RequestError
@@ -184,7 +192,7 @@ def _status(error: Exception) -> int | None:
     from .players import PlayerError
     from .run import RunError
 
-    if isinstance(error, RequestError | DataError | PlayerError | DeviceError):
+    if isinstance(error, RequestError | DataError | ExtractorError | PlayerError | DeviceError):
         return 2
     if isinstance(error, FolderError):
         return error.status

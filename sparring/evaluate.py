@@ -1,16 +1,19 @@
 """How good samples are: features first, then measures with error bars, beside what real samples would get."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from math import isfinite
+from types import MappingProxyType
 from typing import Any, Protocol, TypedDict
 
 import torch
 from torch import Tensor, nn
 
+from .extractors import Features, batch_of, cheap, features, played
 from .metrics import MEASURES, Measure, measure
 from .metrics.measure import Of
-from .nets.features import extractor_for
-from .spaces import Space, Spec, Vector
+from .spaces import Spec
+
+NOTHING: Mapping[str, Features] = MappingProxyType({})
 
 
 class Judge(Protocol):
@@ -52,6 +55,7 @@ def evaluate(
     *,
     c: Tensor | None = None,
     others: Tensor | None = None,
+    known: Mapping[str, Features] = NOTHING,
     ceiling: bool = True,
     data: str = "",
     split: str = "heldout",
@@ -61,10 +65,22 @@ def evaluate(
     `c`, what the made samples were made from, goes to the world's judge.  `others` are further real samples, such as
     training ones: the ceiling is what as many of them as there are made samples get.  Without others it is what one
     half of `real` gets against the other; FID of fewer samples is higher, so that ceiling is a modest one.
+    `known` are features of `real`, `fake` or `others`, under these names, if this extractor has already taken them.
     A measure that these samples do not allow is left out, and a note says why.
     """
-    extractor = extractor_for(spec.x) if extractor is None else extractor
-    A, B = (features(extractor, played(x, spec.x)) for x in (real, fake))
+    extractor = cheap(spec.x) if extractor is None else extractor
+    name = getattr(extractor, "name", type(extractor).__name__)
+
+    def of(x: Tensor, side: str = "fake", rows: Any = slice(None)) -> Tensor:
+        if side not in known:
+            return features(extractor, played(x[rows], spec.x, batch_of(extractor)))
+        if known[side].of != name or len(known[side].x) != len(x):
+            raise ValueError(
+                f"{len(known[side].x)} features by {known[side].of} are none of {len(x)} samples by {name}"
+            )
+        return known[side].x[rows]
+
+    A, B = of(real, "real"), of(fake)
     refused: dict[str, ValueError] = {}
 
     report = Report(
@@ -74,7 +90,7 @@ def evaluate(
         n_fake=len(B),
         metrics=numbers(measure(A, B, measures, refused)),
         truth={k: finite(v) for k, v in world.judge(fake, c).items()} if world else {},
-        extractor=getattr(extractor, "name", type(extractor).__name__),
+        extractor=name,
         ceiling={},
         notes=cautions(A, B, refused),
     )
@@ -82,7 +98,7 @@ def evaluate(
         g = torch.Generator().manual_seed(seed)
         if others is not None:
             drawn = torch.randperm(len(others), generator=g)[: len(B)].sort().values
-            B = features(extractor, played(others[drawn], spec.x))
+            B = of(others, "others", drawn)
         else:
             B, A = A[torch.randperm(len(A), generator=g)].tensor_split(2)
 
@@ -91,23 +107,6 @@ def evaluate(
         source = "other real ones" if others is not None else "the rest"
         report["notes"].append(f"ceiling: {len(A)} real samples against {len(B)} of {source}")
     return report
-
-
-def features(extractor: nn.Module, batches: Iterable[Tensor]) -> Tensor:
-    """(n, d) float32 on the CPU, of batches that the extractor takes; where its weights are, in the mode it is in."""
-    device = next((t.device for t in (*extractor.parameters(), *extractor.buffers())), torch.device("cpu"))
-    with torch.inference_mode(), torch.autocast(device.type, enabled=False):
-        rows = [extractor(x.to(device)).float().cpu() for x in batches]
-
-    if not rows:
-        raise ValueError("no samples to take features of; give one batch or more")
-    return torch.cat(rows).clone()
-
-
-def played(x: Tensor, space: Space, batch: int = 256) -> Iterator[Tensor]:
-    """Samples in stored form as batches that an extractor takes: played, but points as they are."""
-    for part in torch.as_tensor(x).split(batch):
-        yield part.float() if isinstance(space, Vector) else space.encode(part)
 
 
 def cautions(A: Tensor, B: Tensor, refused: Mapping[str, ValueError]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable
 
 
 def clock(seconds: float) -> str:
@@ -55,3 +56,19 @@ class Progress:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def bar(what: str, least: float = 2.0) -> Callable[[int, int], None]:
+    """progress(done, total) that shows itself once it has taken `least` seconds, and ends at the total."""
+    shown: list[Progress] = []
+    began = time.monotonic()
+
+    def progress(done: int, total: int) -> None:
+        if not shown and time.monotonic() - began > least and done < total:
+            shown.append(Progress(what, total, done))
+        for p in shown:
+            p.update(done)
+            if done >= total:
+                p.close()
+
+    return progress

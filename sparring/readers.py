@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 
 from . import data as data_room
-from . import recipe, show
+from . import machine, recipe, show
 from . import report as report_room
 from .evaluate import evaluate as measured
+from .extractors import EXTRACTORS, Making, make, reference, taken, usual
 from .folder import RunFolder
-from .names import RequestError, nearest
+from .names import RequestError, find, nearest
+from .progress import bar
 from .run import open_data
 from .settings import Recipe
 
@@ -54,23 +56,38 @@ def _class(label: str, card: dict[str, Any]) -> int:
     raise RequestError(f"--label {label!r} is none of {', '.join(names)}{nearest(label, names)}")
 
 
-def evaluate(what: str, against: str | None, n: int, seed: int) -> dict[str, Any]:
-    """Measures a run's average generator, or a folder or array of samples, against held-out data."""
-    run = Path(what)
+def evaluate(
+    what: str,
+    against: str | None,
+    n: int,
+    seed: int,
+    extractor: str | None = None,
+    weights: str | None = None,
+    resize: str | None = None,
+    minutes: float = 5.0,
+    device: str = "auto",
+) -> dict[str, Any]:
+    """Measures a run's average generator, or a folder or array of samples, against held-out data.
+
+    extractor: names with commas between, or None for the usual ones; each gives a report of its own.
+    """
+    if minutes <= 0:
+        raise RequestError(f"--minutes {minutes:g} must be above 0")
+    run, place, card, c = Path(what), machine.pick(device, 0), {}, None
+    named = {name: find(EXTRACTORS, name, "extractor") for name in (extractor or "").split(",") if name}
     is_run = (run / "recipe.yaml").exists()
     if is_run:
         G, spec, card = recipe.load_generator(run / "generator")
         r = Recipe.of(RunFolder(run).recipe())
         data = open_data(r if against in (None, r.data) else Recipe(data=str(against), size=r.size, fit=r.fit))
+        against = against or r.data
     else:
         if against is None:
             raise RequestError(f"{what} is no run, so say what to measure it against: --against DATA")
         data = open_data(Recipe(data=against))
-    real = data.heldout.take(torch.arange(min(n, len(data.heldout))))[0]
-    others = data.train.take(torch.arange(min(n, len(data.train))))[0]
-    c = None
+    real, others = (part.take(range(min(n, len(part))))[0] for part in (data.heldout, data.train))
     if is_run:
-        c = data.heldout.take(torch.arange(len(real)))[1] if spec.c is not None else None
+        c = data.heldout.take(range(len(real)))[1] if spec.c is not None else None
         fake = recipe.draw(G, spec, len(real), seed, c)
     else:
         fake = _samples(what, data, len(real))
@@ -78,11 +95,21 @@ def evaluate(what: str, against: str | None, n: int, seed: int) -> dict[str, Any
         raise RequestError(
             f"samples are {tuple(fake.shape[1:])}, {against} is {tuple(real.shape[1:])}; measure like with like"
         )
-    name = against or r.data
-    found = dict(measured(real, fake, data.spec, data.world, seed=seed, c=c, others=others, data=name))
-    if is_run:
-        RunFolder(run).append("evaluations.jsonl", {"seen": card["seen"], "player": "average", **found})
-    return found | {"lines": _table(found)}
+
+    m, reports = Making(data, weights, minutes, bar=bar), []
+    for look in make(named or dict.fromkeys(usual(data.spec.x, weights)), m, resize):
+        look.to(place)
+        known = {side: reference(look, m, part, n) for side, part in (("real", "heldout"), ("others", "train"))}
+        known["fake"] = taken(look, fake, data.spec.x, bar, "samples")
+        world = None if reports else data.world
+        options = dict(seed=seed, c=c, others=others, known=known, data=against)
+        found: dict[str, Any] = dict(measured(real, fake, data.spec, world, look, **options))  # type: ignore[arg-type]
+        found["notes"] += getattr(look, "notes", [])
+        reports.append(found)
+        if is_run:
+            RunFolder(run).append("evaluations.jsonl", {"seen": card["seen"], "player": "average", **found})
+    also = [{k: found[k] for k in ("extractor", "metrics", "ceiling", "notes")} for found in reports[1:]]
+    return reports[0] | {"also": also, "lines": _tables(reports)}
 
 
 def _samples(what: str, data: data_room.Dataset, n: int) -> Tensor:
@@ -92,17 +119,27 @@ def _samples(what: str, data: data_room.Dataset, n: int) -> Tensor:
     return torch.cat(both)[:n]
 
 
-def _table(found: dict[str, Any]) -> list[str]:
-    counts = f"{found['n_fake']:,} samples against {found['n_real']:,} held-out of {found['data']}"
-    rows = [f"{counts}; features: {found['extractor']}", ""]
-    for name, m in found["metrics"].items():
-        ceiling = found.get("ceiling", {}).get(name)
-        best = f"   real against real {ceiling['value']:.4g}" if ceiling else ""
-        rows.append(f"  {name:16s} {m['value']:10.4g} ± {m['se']:.2g}  ({m['better']} is better){best}")
-    for name, value in found["truth"].items():
-        best = found["ceiling"].get(name)
-        rows.append(f"  {name:16s} {value:10.4g}  (known truth){f'   real {best:.4g}' if best is not None else ''}")
-    return rows + [f"  note: {note}" for note in found["notes"]]
+def _tables(reports: list[dict[str, Any]]) -> list[str]:
+    """A table for each extractor, every measure beside what real samples get; then what the world knows."""
+    first = reports[0]
+    rows = [f"{first['n_fake']:,} samples against {first['n_real']:,} held-out of {first['data']}"]
+    for found in reports:
+        rows += ["", f"  {'features by ' + found['extractor']:58s} real against real"]
+        for name, m in found["metrics"].items():
+            best = found["ceiling"].get(name)
+            better = f"{m['better']} is better"
+            rows.append(f"    {name:16s} {_number(m):22s} {better:16s} {_number(best) if best else ''}")
+        rows += [f"    note: {note}" for note in found["notes"]]
+    if first["truth"]:
+        rows += ["", f"  {'known truth':58s} real"]
+    for name, value in first["truth"].items():
+        best = first["ceiling"].get(name)
+        rows.append(f"    {name:16s} {value:10.4g} {'' if best is None else f'{best:38.4g}'}")
+    return rows
+
+
+def _number(m: dict[str, Any]) -> str:
+    return f"{m['value']:10.4g} ± {m['se']:.2g}"
 
 
 def compare(runs: list[Path], out: Path) -> dict[str, Any]:

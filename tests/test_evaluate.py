@@ -7,9 +7,10 @@ import torch
 from torch import nn
 from torch.nn.functional import avg_pool2d, pad
 
-from sparring.evaluate import evaluate, features, played
+from sparring.evaluate import evaluate
+from sparring.extractors import cheap, features, played
+from sparring.extractors.untrained import Identity, RandomConv
 from sparring.metrics import MEASURES, measure
-from sparring.nets.features import Identity, RandomConv, extractor_for
 from sparring.spaces import Frames, Image, Label, Spec, Tokens, Vector, any_samples
 
 SPACES = [Vector(3), Image(1, 8), Image(3, 17), Image(3, 64), Image(1, 1), Frames(3, 1, 16), Tokens(12, 20)]
@@ -33,7 +34,7 @@ SPEC = Spec(Image(3, 16))
 
 @pytest.mark.parametrize("space", SPACES, ids=str)
 def test_features_are_rows_of_finite_numbers_and_no_sample_sees_another(space):
-    E, x = extractor_for(space), any_samples(space, 6)
+    E, x = cheap(space), any_samples(space, 6)
     f = features(E, x.split(2))
     assert f.shape[0] == 6
     assert f.ndim == 2
@@ -62,7 +63,7 @@ def test_an_image_of_another_size_is_refused():
 
 def test_a_space_without_an_extractor_says_the_way_out():
     with pytest.raises(TypeError, match="give a module"):
-        extractor_for(Label(3))
+        cheap(Label(3))
 
 
 def test_the_random_network_puts_faults_in_order():

@@ -11,14 +11,21 @@ ROOT = Path(__file__).parent.parent / "sparring"
 FLOORS = [  # a file imports only from floors below its own
     {"spaces", "priors", "schedules", "chance", "parallel", "folder", "progress", "machine", "names", "turns"},
     {"losses", "penalties", "terms", "augment", "symptoms", "remedies", "metrics", "players", "stopping", "settings"},
-    {"train", "routes", "probes", "evaluate", "show", "report", "nets", "data", "worlds"},
+    {"train", "routes", "probes", "evaluate", "show", "report", "extractors", "nets", "data", "worlds"},
     {"recipe"},
     {"run", "readers", "lab", "studio"},
     {"cli"},
     {"__main__"},
 ]
 FLOOR = {room: i for i, rooms in enumerate(FLOORS) for room in rooms}
-SAME_FLOOR = {("probes", "train"), ("routes", "train"), ("evaluate", "nets"), ("readers", "run")}
+SAME_FLOOR = {
+    ("probes", "train"),
+    ("routes", "train"),
+    ("evaluate", "extractors"),
+    ("extractors", "nets"),
+    ("extractors", "data"),
+    ("readers", "run"),
+}
 FORBIDDEN = {"train": {"nets", "data", "worlds", "spaces"}, "report": set(FLOOR) - {"folder"}}
 
 

@@ -1,81 +1,39 @@
-"""Features learned in minutes from the training examples alone: from two looks at each, or from their classes.
+"""Features learned in minutes from the training examples alone: by two looks at each, or by their classes.
 
 The same examples, seed, machine and number of threads give the same network.
 """
 
 import time
 from collections.abc import Callable
-from math import ceil, cos, log2, pi
+from math import cos, pi
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, cross_entropy, mse_loss, relu
+from torch.nn.functional import cross_entropy, mse_loss, relu
 
 from ..chance import seeded
 from ..data.split import Split
 from ..spaces import Space
-from .contract import ExtractorError, digest, planes
+from .contract import ExtractorError, planes
+from .encoder import Encoder, Reader
 from .views import view
 
-STEPS, BATCH, RATE, WARM = 400, 128, 3e-3, 20
-FEWEST = 40  # steps, whatever the limit of time
-SEEN = 64  # pixels of a side: larger pictures are averaged down
-
-Loss = Callable[[Tensor, Tensor | None], Tensor]
+STEPS, BATCH, RATE = 400, 128, 3e-3
+RISE, TIMED, FEWEST = 20, 10, 40  # steps: of the rising rate, before the pace is known, that any limit of time leaves
+CPU = torch.device("cpu")
 
 
-class Residual(nn.Module):
-    """He et al. 2016: two convolutions beside a way past them.  (B, seen, H, W) -> (B, made, H, W)."""
+class Learned(NamedTuple):
+    """A network that has learned, in how many steps, and what a person should know of it."""
 
-    def __init__(self, seen: int, made: int):
-        super().__init__()
-        self.first, self.norm1 = nn.Conv2d(seen, made, 3, padding=1, bias=False), nn.BatchNorm2d(made)
-        self.second, self.norm2 = nn.Conv2d(made, made, 3, padding=1, bias=False), nn.BatchNorm2d(made)
-        self.past = nn.Conv2d(seen, made, 1) if seen != made else nn.Identity()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return relu(self.past(x) + self.norm2(self.second(relu(self.norm1(self.first(x))))))
-
-
-class Encoder(nn.Module):
-    """(B, ..., channels, size, size) in [-1, 1], frames taken as further channels, to features (B, d), d ≤ 128.
-
-    `settle` gives it a name, and features whose mean is 0 and whose mean variance is 1 over the examples.
-    """
-
-    name = "unsettled"
-
-    def __init__(self, channels: int, size: int):
-        super().__init__()
-        self.takes = (channels, size, size)
-        self.shrink = 2 ** max(0, ceil(log2(size / SEEN)))
-        self.stem = nn.Conv2d(channels, 32, 3, 2 if size > 16 else 1, 1)
-        side = ceil(ceil(size / self.shrink) / self.stem.stride[0])
-        widths = [32, *(min(32 * 2**i, 128) for i in range(max(1, ceil(log2(side / 4))) + 1))]
-        self.stages = nn.ModuleList([Residual(a, b) for a, b in zip(widths, widths[1:])])
-        self.d = widths[-1]
-        self.register_buffer("mean", torch.zeros(self.d))
-        self.register_buffer("spread", torch.ones(()))
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x.flatten(1, -3)
-        if x.shape[1:] != self.takes:
-            raise ValueError(f"{self.name} takes {self.takes} a sample, not {tuple(x.shape[1:])}")
-        x = self.stem(avg_pool2d(x, self.shrink, ceil_mode=True) if self.shrink > 1 else x)
-        for i, stage in enumerate(self.stages):
-            x = stage(avg_pool2d(x, 2, ceil_mode=True) if i else x)
-        return (x.mean((2, 3)) - self.get_buffer("mean")) / self.get_buffer("spread")
-
-    def settle(self, name: str, batches) -> "Encoder":
-        self.eval().requires_grad_(False)
-        f = torch.cat([self(x) for x in batches])
-        self.get_buffer("mean").copy_(f.mean(0))
-        self.get_buffer("spread").copy_(f.var(0).mean().sqrt())
-        return self
+    net: Encoder
+    steps: int
+    notes: list[str]
 
 
 def vicreg(a: Tensor, b: Tensor) -> Tensor:
-    """Bardes, Ponce, LeCun 2022: two looks (B, d) alike, every feature alive, no two the same."""
+    """Bardes, Ponce and LeCun 2022: two looks (B, d) alike, every feature alive, no two of them the same."""
 
     def alive(z: Tensor) -> Tensor:
         return relu(1 - (z.var(0) + 1e-4).sqrt()).mean()
@@ -84,4 +42,62 @@ def vicreg(a: Tensor, b: Tensor) -> Tensor:
         covariance = z.T.cov()
         return (covariance.square().sum() - covariance.diag().square().sum()) / z.shape[1]
 
-    return 25 * mse_loss(a, b) + 12.5 * (alive(a) + alive(b)) + apart(a) + apart(b)
+    return 25 * mse_loss(a, b) + 25 / 2 * (alive(a) + alive(b)) + apart(a) + apart(b)
+
+
+def learn(
+    split: Split,
+    space: Space,
+    classes: int = 0,
+    seed: int = 0,
+    minutes: float = 5.0,
+    steps: int = STEPS,
+    progress: Callable[[int, int], object] = lambda done, total: None,
+) -> Learned:
+    """Learns from all examples of `split`: with `classes` from their labels, else from two looks at each.
+
+    minutes: at most; where `steps` would take longer, at the pace of the first ten, fewer are made.
+    """
+    with seeded(CPU, "extractor", seed):
+        net, head, loss = _by_class(space, classes) if classes else _by_looks(space)
+    parameters = [*net.parameters(), *head.parameters()]
+    optimizer = torch.optim.AdamW(parameters, RATE, (0.9, 0.99), weight_decay=1e-4)
+    began, asked, step = time.monotonic(), steps, 0
+    net.train()
+
+    while step < steps:
+        with seeded(CPU, "extractor", seed, step):
+            rows = torch.randperm(len(split))[:BATCH]
+            y = torch.from_numpy(split.labels[rows.numpy()]) if classes else None  # type: ignore[index]
+            value = loss(space.encode(split.take(rows)[0]).flatten(1, -3), y)
+        if not value.isfinite():
+            raise ExtractorError(f"learning features of this data failed: the loss became {value.item()}")
+        optimizer.param_groups[0]["lr"] = RATE * min((step + 1) / RISE, 1) * (1 + cos(pi * step / steps)) / 2
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+
+        step += 1
+        if step == TIMED:
+            pace = (time.monotonic() - began) / step
+            steps = min(steps, max(int(60 * minutes / pace), FEWEST))
+        progress(step, steps)
+
+    some = split.take(range(min(len(split), 2048)))[0]
+    net.settle(space.encode(x) for x in some.split(256))
+    few = [
+        f"{net.name} learned in {steps} of {asked} steps, the most in {minutes:g} minutes; allow more with --minutes"
+    ]
+    return Learned(net, steps, few if steps < asked else [])
+
+
+def _by_looks(space: Space) -> tuple[Encoder, nn.Module, Callable[[Tensor, Tensor | None], Tensor]]:
+    net = Encoder(*planes(space, "learned"))
+    head = nn.Sequential(nn.Linear(net.d, 256), nn.BatchNorm1d(256), nn.ReLU(), nn.Linear(256, 128))
+    return net, head, lambda x, y: vicreg(head(net(view(x))), head(net(view(x))))
+
+
+def _by_class(space: Space, classes: int) -> tuple[Reader, nn.Module, Callable[[Tensor, Tensor | None], Tensor]]:
+    net = Reader(*planes(space, "classifier"), classes)
+    smooth = 0.1  # of each label, spread over all classes, so that probabilities stay apart from 0 and 1
+    return net, nn.Identity(), lambda x, y: cross_entropy(net.logits(net(view(x))), y, label_smoothing=smooth)  # type: ignore

@@ -41,24 +41,28 @@ class Own(nn.Module):
         if not isinstance(f, Tensor):
             raise ExtractorError(f"{self.name} gives {type(f).__name__} and should give a tensor (B, d)")
         if f.ndim != 2 or len(f) != len(x):
-            raise ExtractorError(f"{self.name} gives {tuple(f.shape)} for {tuple(x.shape)} and should give ({len(x)}, d)")
+            raise ExtractorError(
+                f"{self.name} gives {tuple(f.shape)} for {tuple(x.shape)} and should give ({len(x)}, d)"
+            )
         return f
 
 
 def own(thing: Any, name: str) -> Own:
-    """An extractor of a module, of a class or function that makes one without arguments, or of a function of a batch."""
-    if isinstance(thing, type) or (not isinstance(thing, nn.Module) and callable(thing) and not _takes(thing)):
+    """An extractor of a module, of a class or function that makes one, or of a function of a batch."""
+    if isinstance(thing, type) or (not isinstance(thing, nn.Module) and callable(thing) and not _arguments(thing)):
+        if needed := [p.name for p in _arguments(thing) if p.default is p.empty and p.kind is not p.VAR_KEYWORD]:
+            raise ExtractorError(f"extractor {name!r} needs {', '.join(needed)}; name a function that makes it")
         thing = thing()
     if not callable(thing):
-        raise ExtractorError(f"extractor {name!r} is {type(thing).__name__}, which cannot be called; give a module or a function")
+        kind = type(thing).__name__
+        raise ExtractorError(f"extractor {name!r} is {kind}, which cannot be called; give a module or a function")
     if isinstance(thing, nn.Module):
         thing.eval().requires_grad_(False)
-    return Own(thing, name)
+    return Own(thing, name)  # type: ignore[arg-type]
 
 
-def _takes(function: Callable[..., Any]) -> bool:
-    """Whether it can be given something."""
+def _arguments(thing: Callable[..., Any]) -> list[inspect.Parameter]:
     try:
-        return bool(inspect.signature(function).parameters)
+        return [p for p in inspect.signature(thing).parameters.values() if p.kind is not p.VAR_POSITIONAL]
     except (TypeError, ValueError):  # written in C
-        return True
+        return [inspect.Parameter("x", inspect.Parameter.POSITIONAL_ONLY)]

@@ -17,7 +17,9 @@ class Pca(nn.Module):
         from sklearn.decomposition import PCA  # a second to import: only when asked for
 
         x = x.flatten(1).double()
-        found = PCA(min(k, len(x) - 1, x.shape[1]), svd_solver="randomized" if x.shape[1] > 4096 else "full", random_state=0)
+        found = PCA(
+            min(k, len(x) - 1, x.shape[1]), svd_solver="randomized" if x.shape[1] > 4096 else "full", random_state=0
+        )
         found.fit(x.numpy())
         self.register_buffer("mean", x.mean(0).float())
         self.register_buffer("axes", torch.from_numpy(found.components_).float())

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from .contract import ExtractorError
+from .contract import ExtractorError, batch_of
 
 Resize = Callable[[Tensor, int], Tensor]
 
@@ -58,8 +58,8 @@ class Sized(nn.Module):
         super().__init__()
         self.inner, self.rule = inner, RESIZES[resize]
         self.side, self.channels = int(inner.side), getattr(inner, "channels", None)  # type: ignore[arg-type]
-        self.batch = getattr(inner, "batch", 64)
-        self.name = f"{inner.name}-{resize}"
+        self.batch = batch_of(inner)
+        self.name, self.kept = f"{inner.name}-{resize}", getattr(inner, "kept", True)
 
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim != 4:

@@ -1,7 +1,4 @@
-"""What samples are compared by: features of them, (B, d), from networks that nobody has to download or train.
-
-An extractor is an `nn.Module` with a `name`.  It takes samples in played form; points as they are stored.
-"""
+"""Extractors that nobody has to download or train: the numbers themselves, and random convolution networks."""
 
 from hashlib import sha256
 from math import sqrt
@@ -9,8 +6,6 @@ from math import sqrt
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d, leaky_relu
-
-from ..spaces import Frames, Image, Space, Tokens, Vector
 
 
 class Identity(nn.Module):
@@ -87,17 +82,3 @@ class RandomWords(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(x.transpose(1, 2).unsqueeze(2) * self.scale)
-
-
-def extractor_for(space: Space) -> nn.Module:
-    """The extractor that a space is measured by where none is given."""
-    match space:
-        case Vector():
-            return Identity().eval()
-        case Image(channels, size):
-            return RandomConv(channels, size).eval()
-        case Frames(count, channels, size):
-            return RandomConv(count * channels, size).eval()
-        case Tokens(length, vocab):
-            return RandomWords(vocab, length).eval()
-    raise TypeError(f"no extractor is known for {space!r}; give a module that makes (B, d) features of its samples")

@@ -12,8 +12,9 @@ SHIFT, TURN, ZOOM = 0.15, pi / 12, 0.3  # of the side; radians; powers of two.  
 
 
 def view(x: Tensor) -> Tensor:
-    """(B, C, H, W) in [-1, 1] moved, turned a little, nearer or farther, brighter or darker; half of them with a hole."""
-    x = grid_sample(x, affine_grid(moves(len(x)).to(x), list(x.shape), align_corners=False), padding_mode="border", align_corners=False)
+    """(B, C, H, W) in [-1, 1] moved, turned a little, nearer or farther, in other light; half of them with a hole."""
+    grid = affine_grid(moves(len(x)).to(x), list(x.shape), align_corners=False)
+    x = grid_sample(x, grid, padding_mode="border", align_corners=False)
     return cutout(jitter(x, 1)(x), 0.5)(x)
 
 
@@ -26,4 +27,4 @@ def moves(n: int) -> Tensor:
     angle, zoom, stretch = upto(TURN), upto(ZOOM).exp2(), upto(ZOOM / 2).exp2()
     x, y = torch.stack([angle.cos(), -angle.sin()], 1), torch.stack([angle.sin(), angle.cos()], 1)
     linear = torch.stack([(zoom * stretch)[:, None] * x, (zoom / stretch)[:, None] * y], 1)
-    return torch.cat([linear, upto(2 * SHIFT, n and 2)[:, :, None]], 2)
+    return torch.cat([linear, upto(2 * SHIFT, 2)[:, :, None]], 2)

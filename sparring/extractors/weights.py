@@ -24,7 +24,8 @@ PUBLISHED = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 BYTES = 95_628_359
 
 WHERE = (
-    f"{FILES[0]} (from the releases of pytorch-fid) or {FILES[1]} (of torch-fidelity), {BYTES:,} bytes, SHA-256 {PUBLISHED}"
+    f"{FILES[0]} (of the releases of pytorch-fid) or {FILES[1]} (of torch-fidelity), both of {BYTES:,} bytes with "
+    f"SHA-256 {PUBLISHED}"
 )
 
 
@@ -92,7 +93,9 @@ def _read_safetensors(path: Path, other: str) -> tuple[dict[str, Tensor], str]:
         raise ExtractorError(f"--weights {path} cannot be read as safetensors ({error}); make it again") from error
     if "published" in told:
         if _content(weights) != told.get("content"):
-            raise ExtractorError(f"--weights {path} is damaged: its tensors are not those that were written; make it again")
+            raise ExtractorError(
+                f"--weights {path} is damaged: its tensors are not those that were written; make it again"
+            )
         digest = told["published"]
     else:
         with path.open("rb") as file:
@@ -124,9 +127,10 @@ def _fitting(path: Path, weights: Any) -> dict[str, Tensor]:
         raise ExtractorError(f"--weights {path} holds no tensors by name; take {WHERE}")
     lost = [k for k in expected if k not in weights]
     if lost:
+        more = f" and {len(lost) - 1} others" if lost[1:] else ""
         raise ExtractorError(
-            f"--weights {path} has no {lost[0]}{f' and {len(lost) - 1} others' if lost[1:] else ''}, so it holds another "
-            f"network (its first: {next(iter(weights), 'nothing')}); take {WHERE}"
+            f"--weights {path} has no {lost[0]}{more}: it holds another network (the first of its names: "
+            f"{next(iter(weights), 'none')}); take {WHERE}"
         )
     if wrong := [k for k, shape in expected.items() if weights[k].shape != shape]:
         k = wrong[0]

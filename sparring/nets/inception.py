@@ -23,7 +23,9 @@ greatest = partial(max_pool2d, kernel_size=3, stride=1, padding=1)
 class Conv(nn.Module):
     """Convolution, batch normalisation, rectifier; `fold` makes one of the first two."""
 
-    def __init__(self, seen: int, made: int, kernel: int | tuple[int, int], stride: int, padding: int | tuple[int, int]):
+    def __init__(
+        self, seen: int, made: int, kernel: int | tuple[int, int], stride: int, padding: int | tuple[int, int]
+    ):
         super().__init__()
         self.conv = nn.Conv2d(seen, made, kernel, stride, padding, bias=False)
         self.bn: nn.Module = nn.BatchNorm2d(made, eps=1e-3)

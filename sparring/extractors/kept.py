@@ -1,0 +1,75 @@
+"""What takes minutes to make is kept: networks that learned, and the features of reference data."""
+
+import json
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ..data import Dataset
+from ..data import cache as caches
+from ..spaces import to_json
+from .contract import planes
+from .encoder import Encoder, Reader
+from .learned import Learned
+
+CODE = ("encoder.py", "learned.py", "views.py", "../augment.py")  # what a learned network depends on
+
+
+def network(
+    data: Dataset, classes: int, options: dict[str, Any], folder: Path | None, make: Callable[[], Learned]
+) -> Learned:
+    """The network that `make` learns from the training examples of `data`, or the one it learned before."""
+
+    def build(aside: Path) -> None:
+        made = make()
+        save_file({k: v.contiguous() for k, v in made.net.state_dict().items()}, aside / "weights.safetensors")
+        (aside / "card.json").write_text(json.dumps({"steps": made.steps, "notes": made.notes}))
+
+    def load(place: Path) -> Learned:
+        weights = _whole(place / "weights.safetensors")
+        takes = planes(data.spec.x, "learned")
+        net = Reader(*takes, classes) if classes else Encoder(*takes)
+        net.load_state_dict(weights)
+        net.settled()
+        return Learned(net, **json.loads((place / "card.json").read_text()))
+
+    code = sha256(b"".join((Path(__file__).parent / name).read_bytes() for name in CODE)).hexdigest()
+    marks = (data.card["fingerprint"], to_json(data.spec), classes, options, code, torch.__version__)
+    home, temporary, _ = caches.writable(folder or caches.home())
+    try:
+        return caches.kept(home, caches.key("classifier" if classes else "learned", *marks), build, load)
+    finally:
+        del temporary
+
+
+def features(
+    data: Dataset, part: str, n: int, extractor: str, folder: Path | None, make: Callable[[], Tensor]
+) -> Tensor:
+    """Features (n, d) of the first n examples of a part of `data` by the extractor of that name: made once."""
+
+    def build(aside: Path) -> None:
+        save_file({"features": make()}, aside / "features.safetensors")
+
+    def load(place: Path) -> Tensor:
+        return _whole(place / "features.safetensors")["features"]
+
+    home, temporary, _ = caches.writable(folder or caches.home())
+    try:
+        key = caches.key("features", data.card["fingerprint"], to_json(data.spec), part, n, extractor)
+        return caches.kept(home, key, build, load)
+    finally:
+        del temporary
+
+
+def _whole(file: Path) -> dict[str, Tensor]:
+    """What is in the file; ValueError if it is damaged, upon which it is made anew."""
+    try:
+        return load_file(file)
+    except SafetensorError as error:
+        raise ValueError(f"{file} is damaged") from error
