@@ -8,12 +8,12 @@ from typing import Any, Protocol, TypedDict
 import torch
 from torch import Tensor, nn
 
-from .extractors import Features, batch_of, cheap, features, played
-from .metrics import MEASURES, Measure, measure
+from .extractors import batch_of, cheap, features, played
+from .metrics import MEASURES, Bank, Measure, measure
 from .metrics.measure import Of
 from .spaces import Spec
 
-NOTHING: Mapping[str, Features] = MappingProxyType({})
+NOTHING: Mapping[str, Bank] = MappingProxyType({})
 
 
 class Judge(Protocol):
@@ -55,7 +55,7 @@ def evaluate(
     *,
     c: Tensor | None = None,
     others: Tensor | None = None,
-    known: Mapping[str, Features] = NOTHING,
+    known: Mapping[str, Bank] = NOTHING,
     ceiling: bool = True,
     data: str = "",
     split: str = "heldout",
@@ -74,11 +74,11 @@ def evaluate(
     def of(x: Tensor, side: str = "fake", rows: Any = slice(None)) -> Tensor:
         if side not in known:
             return features(extractor, played(x[rows], spec.x, batch_of(extractor)))
-        if known[side].of != name or len(known[side].x) != len(x):
-            raise ValueError(
-                f"{len(known[side].x)} features by {known[side].of} are none of {len(x)} samples by {name}"
-            )
-        return known[side].x[rows]
+        if known[side].source != name:
+            raise ValueError(f"{side}: features by {known[side].source} beside others by {name}; use one for all")
+        if len(known[side]) != len(x):
+            raise ValueError(f"{side}: {len(known[side])} features of {len(x)} samples; give one of each")
+        return known[side].features[rows]
 
     A, B = of(real, "real"), of(fake)
     refused: dict[str, ValueError] = {}

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.functional import avg_pool2d, pad
 
 from sparring.evaluate import evaluate
-from sparring.extractors import cheap, features, played
+from sparring.extractors import cheap, features, played, taken
 from sparring.extractors.untrained import Identity, RandomConv
 from sparring.metrics import MEASURES, measure
 from sparring.spaces import Frames, Image, Label, Spec, Tokens, Vector, any_samples
@@ -163,3 +163,19 @@ def test_any_module_is_an_extractor():
 def test_no_samples_are_refused():
     with pytest.raises(ValueError, match="no samples"):
         features(Identity(), [])
+
+
+def test_known_features_are_taken_only_from_the_same_extractor():
+    x, y = blobs(60), blobs(60, 1)
+    E, other = RandomConv(3, 16), RandomConv(3, 16, seed=1)
+    known = {"real": taken(E, x, SPEC.x), "fake": taken(E, y, SPEC.x)}
+    assert evaluate(x, y, SPEC, extractor=E, known=known) == evaluate(x, y, SPEC, extractor=E)
+    with pytest.raises(ValueError, match=f"real: features by {E.name} beside others by {other.name}; use one for all"):
+        evaluate(x, y, SPEC, extractor=other, known=known)
+    with pytest.raises(ValueError, match="fake: 60 features of 50 samples; give one of each"):
+        evaluate(x, y[:50], SPEC, extractor=E, known=known)
+
+
+def test_pictures_that_are_not_bytes_are_refused():
+    with pytest.raises(ValueError, match=r"uint8 from 0 to 255, and these are torch.float32; use space.decode"):
+        evaluate(blobs(60), blobs(60, 1) / 127.5 - 1, SPEC)

@@ -55,12 +55,12 @@ def test_features_are_rows_of_finite_numbers_and_no_sample_sees_another(name, sp
     m = Making(dataset(space))
     E = one(name, m)
     f = reference(E, m, "train", 24)
-    assert f.x.ndim == 2 and f.x.dtype == torch.float32 and len(f.x) == 24
-    assert f.x.isfinite().all()
-    assert f.of == E.name
+    assert f.features.ndim == 2 and f.features.dtype == torch.float32 and len(f) == 24
+    assert f.features.isfinite().all()
+    assert f.source == E.name
     x = m.data.train.take(range(3))[0]
     again = features(E, [x.float() if isinstance(space, Vector) else space.encode(x)])
-    torch.testing.assert_close(again, f.x[:3], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(again, f.features[:3], rtol=1e-4, atol=1e-4)
     assert not E.training
     assert not any(p.requires_grad for p in E.parameters())
 
@@ -120,10 +120,10 @@ def test_reference_features_are_taken_once():
 
     E = one("own:E", m, thing=Counting)
     first = reference(E, m, "train", 20)
-    assert torch.equal(reference(E, m, "train", 20).x, first.x)
+    assert torch.equal(reference(E, m, "train", 20).features, first.features)
     assert taken == [20]
-    assert first.x.shape == (20, 64)
-    assert len(reference(E, m, "train", 10).x) == 10
+    assert first.features.shape == (20, 64)
+    assert len(reference(E, m, "train", 10)) == 10
     reference(E, replace(m, data=dataset(Image(1, 8), seed=1)), "train", 20)
     assert taken == [20, 10, 20]
 
@@ -173,7 +173,7 @@ def test_any_module_or_function_is_an_extractor(thing):
     E = one("mine:thing", m, thing=thing)
     f = reference(E, m, "train", 24)
     sized = thing is not mean and not isinstance(thing, nn.Flatten)
-    assert f.x.shape == (24, 16 if sized else 1 if thing is mean else 400)
+    assert f.features.shape == (24, 16 if sized else 1 if thing is mean else 400)
     assert isinstance(E, Sized) == sized
     assert E.name.startswith("mine:thing-")
     assert not (folder().exists() and list(folder().glob("features-*")))  # who knows what else it depends on

@@ -18,9 +18,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..data import Dataset, Split
+from ..metrics import Bank
 from ..spaces import Frames, Image, Space, Tokens, Vector
 from . import kept, learned, weights
-from .contract import ExtractorError, Features, batch_of, features, planes, played
+from .contract import ExtractorError, batch_of, features, planes, played
 from .own import own
 from .pca import Pca
 from .sized import RESIZES, Sized
@@ -31,7 +32,6 @@ __all__ = [
     "EXTRACTORS",
     "RESIZES",
     "ExtractorError",
-    "Features",
     "Making",
     "batch_of",
     "cheap",
@@ -125,23 +125,27 @@ def make(names: Mapping[str, Any], m: Making, resize: str | None = None) -> list
     return made
 
 
-def taken(extractor: nn.Module, x: Tensor, space: Space, bar: Bar = _no_bar, what: str = "samples") -> Features:
-    """Features of samples in stored form (n, ...), with their extractor's name."""
+def taken(extractor: nn.Module, x: Tensor, space: Space, bar: Bar = _no_bar, what: str = "samples") -> Bank:
+    """Features of samples in stored form (n, ...); the bank's source is the extractor's name."""
     progress = bar(f"features of {len(x):,} {what} by {extractor.name}")
-    f = features(extractor, played(x, space, batch_of(extractor)), progress, len(x))
-    return Features(f, str(extractor.name))
+    return _bank(extractor, features(extractor, played(x, space, batch_of(extractor)), progress, len(x)))
 
 
-def reference(extractor: nn.Module, m: Making, part: str, n: int) -> Features:
+def reference(extractor: nn.Module, m: Making, part: str, n: int) -> Bank:
     """Features of the first n examples of `part` (train or heldout), from the cache if they were taken before."""
     split: Split = getattr(m.data, part)
 
     def anew() -> Tensor:
-        return taken(extractor, split.take(range(min(n, len(split))))[0], m.space, m.bar, f"examples ({part})").x
+        x = split.take(range(min(n, len(split))))[0]
+        return taken(extractor, x, m.space, m.bar, f"examples ({part})").features
 
     if extractor.name == "raw" or not getattr(extractor, "kept", True):
-        return Features(anew(), str(extractor.name))
-    return Features(kept.features(m.data, part, n, str(extractor.name), m.cache, anew), str(extractor.name))
+        return _bank(extractor, anew())
+    return _bank(extractor, kept.features(m.data, part, n, str(extractor.name), m.cache, anew))
+
+
+def _bank(extractor: nn.Module, x: Tensor) -> Bank:
+    return Bank(x.shape[1], str(extractor.name)).update(x)
 
 
 def _made(name: str, thing: Any, m: Making, resize: str) -> nn.Module:

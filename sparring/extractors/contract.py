@@ -5,7 +5,6 @@ Two of one name give the same features: where weights differ, so do the names.
 
 from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,13 +14,6 @@ from ..spaces import Frames, Image, Space, Vector
 
 class ExtractorError(ValueError):
     """An extractor that cannot be had or used as asked; the message is one line for the user."""
-
-
-class Features(NamedTuple):
-    """Features (n, d) float32 of n samples, and the name of the extractor that made them."""
-
-    x: Tensor
-    of: str
 
 
 def digest(net: nn.Module) -> str:
