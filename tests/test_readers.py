@@ -57,10 +57,10 @@ def test_reference_features_are_taken_once_and_give_the_same_numbers(capsys, tmp
 
 
 def test_a_module_of_ones_own(capsys, tmp_path):
-    (tmp_path / "mine.py").write_text("def rows(x):\n    return x.mean(3).flatten(1)\n")
-    assert ask("--extractor", "mine:rows,pca", "--json") == 0
+    (tmp_path / "rows_of_mine.py").write_text("def rows(x):\n    return x.mean(3).flatten(1)\n")
+    assert ask("--extractor", "rows_of_mine:rows,pca", "--json") == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["extractor"].startswith("mine:rows-")
+    assert found["extractor"].startswith("rows_of_mine:rows-")
     assert [other["extractor"][:6] for other in found["also"]] == ["pca-64"]
 
 
