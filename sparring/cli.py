@@ -71,15 +71,25 @@ def resume(argv: Sequence[str]) -> int:
 def sample(argv: Sequence[str]) -> int:
     """draw from a run's average generator"""
     p = _parser("sample", sample)
-    p.add_argument("-n", type=int, default=64, help="how many samples")
+    p.add_argument("-n", type=int, help="how many samples (64); of --grid how many a row, of --walk how many rows (8)")
     p.add_argument("--out", type=str, help="a sheet (.png), all samples (.npy), or a folder for one file each")
     p.add_argument("--seed", type=int, default=0, help="the same seed gives the same samples")
-    p.add_argument("--label", type=str, help="the class, by name or number, of a run with --condition class")
+    p.add_argument("--label", type=str, action="append", help="a class, by name or number; may be given several times")
+    p.add_argument("--caption", type=str, action="append", help="what to draw, in words; may be given several times")
+    p.add_argument("--grid", action="store_true", help="a row for each class or caption, a column for each z")
+    p.add_argument("--walk", action="store_true", help="from one class or caption to another, a row for each z")
+    p.add_argument(
+        "--truncation", type=float, help="redraw noise beyond it: 0.7 gives the more usual, and less variety"
+    )
     p.add_argument("--json", action="store_true", help="print one JSON document")
     args = _with_positional(p, argv, "run", "the run's folder")
     from . import readers
 
-    return _print(readers.sample(Path(args.run), args.n, args.out, args.seed, args.label), args.json)
+    words = dict(label=args.label or (), caption=args.caption or ())
+    asked = readers.Asked(
+        args.n, args.out, args.seed, **words, grid=args.grid, walk=args.walk, truncation=args.truncation
+    )
+    return _print(readers.sample(Path(args.run), asked), args.json)
 
 
 def evaluate(argv: Sequence[str]) -> int:

@@ -1,14 +1,17 @@
 """What is done with runs once they exist: draw from them, measure them, compare them, show them."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import Module
 
+from . import asked as asking
 from . import data as data_room
-from . import machine, recipe, show
+from . import machine, recipe, show, worlds
 from . import report as report_room
 from .evaluate import evaluate as measured
 from .extractors import EXTRACTORS, Making, make, reference, taken, usual
@@ -17,43 +20,106 @@ from .names import RequestError, find, nearest
 from .progress import bar
 from .run import open_data
 from .settings import Recipe
+from .spaces import Label, Spec, Tokens
 
 
-def sample(run: Path, n: int, out: str | None, seed: int, label: str | None) -> dict[str, Any]:
-    """Draws n samples to a sheet (.png), an array (.npy) or a folder of files; says where they are."""
-    if n < 1:
-        raise RequestError(f"-n {n} must be at least 1")
+class Asked(NamedTuple):
+    """What `sparring sample` was asked for."""
+
+    n: int | None = None
+    out: str | None = None
+    seed: int = 0
+    label: Sequence[str] = ()
+    caption: Sequence[str] = ()
+    grid: bool = False
+    walk: bool = False
+    truncation: float | None = None
+
+
+def sample(run: Path, asked: Asked) -> dict[str, Any]:
+    """Draws samples to a sheet (.png), an array (.npy) or a folder of files; says where they are and what they show."""
+    if asked.n is not None and asked.n < 1:
+        raise RequestError(f"-n {asked.n} must be at least 1")
     RunFolder(run).recipe()
     if not (run / "generator").is_dir():
         raise RequestError(f"{run} has no generator yet; it is written with the first checkpoint")
     G, spec, card = recipe.load_generator(run / "generator")
-    c = None
-    if spec.c is not None:
-        c = torch.arange(n) % spec.c.classes if label is None else torch.full((n,), _class(label, card))  # type: ignore
-    elif label is not None:
-        raise RequestError(f"--label {label!r}: {run} was trained without classes (--condition class)")
-    x = recipe.draw(G, spec, n, seed, c)
+    words, said = _words(run, spec, card, asked)
+    n, columns = asked.n or 64, None
+    z = asking.noise(G, n, asked.seed, asked.truncation)
+    c, texts = None, []
+    if asked.walk:
+        x, columns, rows = _walked(G, spec, card, asked, words)
+        said += rows
+    elif asked.grid:
+        columns = asked.n or 8
+        texts = [text for text in words for _ in range(columns)]
+        z = z[:columns].repeat(len(words), 1)
+        x = recipe.draw(G, spec, len(z), c=asking.conditions(spec, card, texts), z=z)
+        said += [f"row {i}: {text}" for i, text in enumerate(words, 1)]
+    else:
+        if words:
+            texts = [words[i % len(words)] for i in range(n)]
+            c = asking.conditions(spec, card, texts)
+        x = recipe.draw(G, spec, n, c=c, z=z)
+    said += _read_back(run, spec, x, texts)
 
-    place = Path(out) if out else run / "drawn.png"
+    place = Path(asked.out) if asked.out else run / "drawn.png"
     place.parent.mkdir(parents=True, exist_ok=True)
     if place.suffix == ".npy":
         np.save(place, x.numpy())
     elif place.suffix:
-        show.show(spec.x, x, place)
+        show.show(spec.x, x, place, columns=columns)
     else:
         place.mkdir(exist_ok=True)
         for i, one in enumerate(x):
             show.show(spec.x, one[None], place / f"{i:06d}.png")
-    return {"out": str(place), "n": n, "seen": card["seen"], "lines": [f"{n} samples at {card['seen']:,}: {place}"]}
+    seen = card["seen"]
+    return {"out": str(place), "n": len(x), "seen": seen, "lines": [*said, f"{len(x)} samples at {seen:,}: {place}"]}
 
 
-def _class(label: str, card: dict[str, Any]) -> int:
-    names = card["classes"] or [str(i) for i in range(card["spec"]["c"]["classes"])]
-    if label in names:
-        return names.index(label)
-    if label.isdigit() and int(label) < len(names):
-        return int(label)
-    raise RequestError(f"--label {label!r} is none of {', '.join(names)}{nearest(label, names)}")
+def _words(run: Path, spec: Spec, card: dict[str, Any], asked: Asked) -> tuple[list[str], list[str]]:
+    """The classes or captions to draw from, and what is to be said of them."""
+    if asked.label and not isinstance(spec.c, Label):
+        raise RequestError(f"--label {asked.label[0]!r}: {run} was trained without classes (--condition class)")
+    if asked.caption and not isinstance(spec.c, Tokens):
+        raise RequestError(f"--caption {asked.caption[0]!r}: {run} was trained without captions (--condition caption)")
+    if (asked.grid or asked.walk) and spec.c is None:
+        raise RequestError(f"--grid and --walk show conditions, and {run} has none (--condition class or caption)")
+    if isinstance(spec.c, Label):
+        words = list(asked.label) or list(card["classes"] or map(str, range(spec.c.classes)))
+    elif isinstance(spec.c, Tokens):
+        words = list(asked.caption) or card["examples"]
+    else:
+        words = []
+    said = (
+        [] if asked.caption or not isinstance(spec.c, Tokens) else ["no --caption given: captions of held-out samples"]
+    )
+    return words, said + [line for text in asked.caption for line in asking.unknown(spec, card, text)]
+
+
+def _walked(
+    G: Module, spec: Spec, card: dict[str, Any], asked: Asked, words: list[str]
+) -> tuple[Tensor, int, list[str]]:
+    """One z a row, from one condition to another in eight steps."""
+    if len(words) != 2:
+        given = "--label" if isinstance(spec.c, Label) else "--caption"
+        raise RequestError(f"--walk goes from one condition to another: give {given} twice, not {len(words)} times")
+    rows, steps = asked.n or 8, 8
+    way = asking.way(spec, asking.conditions(spec, card, words), steps)
+    z = asking.noise(G, rows, asked.seed, asked.truncation).repeat_interleave(steps, 0)
+    x = recipe.draw(G, spec, len(z), c=way.repeat(rows, *[1] * (way.ndim - 1)), z=z)
+    return x, steps, [f"from the left, {words[0]!r}, to the right, {words[1]!r}; one z a row"]
+
+
+def _read_back(run: Path, spec: Spec, x: Tensor, captions: list[str]) -> list[str]:
+    """How many samples show what their caption says, where a world can read it back."""
+    name = RunFolder(run).recipe()["data"]
+    if not (captions and isinstance(spec.c, Tokens) and name in worlds.WORLDS):
+        return []
+    told = worlds.open(name, size=x.shape[-1]).judge(x, captions)  # type: ignore[arg-type]
+    parts = ", ".join(f"{k.removesuffix('_obeyed')} {v:.0%}" for k, v in told.items() if k.endswith("_obeyed"))
+    return [f"read back: all that is mentioned is right in {told['obeyed']:.0%} ({parts})"] if "obeyed" in told else []
 
 
 def evaluate(

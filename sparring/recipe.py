@@ -23,7 +23,7 @@ from .priors import PRIORS
 from .routes import unrolled
 from .schedules import constant, cosine, geometric, linear, rise_and_fall
 from .settings import Recipe
-from .spaces import Image, Spec, Vector
+from .spaces import Image, Label, Spec, Tokens, Vector
 from .spaces import from_json as spec_from_json
 from .spaces import to_json as spec_json
 from .terms import TERMS
@@ -48,6 +48,9 @@ def plan(r: Recipe, data: Dataset, device: torch.device) -> tuple[Recipe, list[s
     defaults = DEFAULTS[type(spec.x)](r, spec, device) | {k: of_net.get(k, v) for k, v in NEUTRAL.items()}
     r = replace(r, **{k: v for k, v in defaults.items() if getattr(r, k) is None})
     r = replace(r, lr_D=r.lr if r.lr_D is None else r.lr_D)
+    if r.mismatch is None:
+        told = r.condition == "caption" and not any("mismatch" in name for name in named_penalties(r))
+        r = replace(r, mismatch=1.0 if told else 0.0)
     if isinstance(spec.x, Image):
         reasons.append(f"slope penalties: r1 {r.r1:g} and r2 {r.r2:g} ((size / 32)^2 if left out), batch {r.batch}")
     if r.precision == "auto":
@@ -92,6 +95,10 @@ def with_intervals(r: Recipe) -> Recipe:
 def check(r: Recipe) -> None:
     """Refuses values that no run could use; names are looked up, numbers are held to their ranges."""
     loss(r)
+    if r.mismatch and r.condition == "none":
+        raise RequestError(
+            f"--mismatch {r.mismatch} compares conditions; give --condition class or caption, or leave it out"
+        )
     find(PRIORS, r.prior, "prior")
     if r.net != "auto":
         find(sizes.PAIRS, r.net, "net")
@@ -108,7 +115,8 @@ def check(r: Recipe) -> None:
         value = getattr(r, name)
         if value is not None and not value > 0:
             raise RequestError(f"--{name} {value} must be above 0")
-    for name in ("r1", "r2", "lr_end", "average", "adversarial", "history", "instance_noise", "unroll", "kernels"):
+    ours = ("adversarial", "history", "instance_noise", "unroll", "kernels", "mismatch")
+    for name in ("r1", "r2", "lr_end", "average", *ours):
         value = getattr(r, name)
         if value is not None and not value >= 0:
             raise RequestError(f"--{name} {value} must be 0 or more")
@@ -210,6 +218,8 @@ def method(r: Recipe) -> Method:
         if gamma
     ]
     weights += [(penalty, constant(weight)) for penalty, weight in named_penalties(r).values()]
+    if r.mismatch:
+        weights.append((penalties.mismatch, constant(r.mismatch)))
     glass, watch, longest = augment.parse(r.augment), (), r.average * r.samples
     if r.instance_noise:
         noise = augment.instance_noise(linear(r.instance_noise, 0.0, 0.7 * r.samples))
@@ -257,12 +267,18 @@ def save_generator(folder: Path, G: Module, r: Recipe, data: Dataset, seen: int)
     """The average generator alone: weights and a card, all that `load_generator` needs."""
     made = {k: getattr(r, k) for k in ("net", "width", "prior", "z", "join", "norm", "spectral")}
     card = dict(made=made, spec=spec_json(data.spec), seen=seen, classes=data.classes)
+    if data.vocabulary is not None:
+        few = data.heldout.c.take(torch.arange(min(8, len(data.heldout))).numpy(), None)
+        card |= dict(words=data.vocabulary.known, examples=[data.vocabulary.decode(row) for row in few])
     save_file({k: v.detach().contiguous() for k, v in G.state_dict().items()}, folder / "weights.safetensors")
     (folder / "generator.json").write_text(json.dumps(card, indent=1))
 
 
 def load_generator(folder: str | Path) -> tuple[Module, Spec, dict[str, Any]]:
-    """G in eval mode, its spec, and its card.  `x = spec.x.decode(G(G.prior.sample(n)))`."""
+    """G in eval mode, its spec, and its card.  `x = spec.x.decode(G(G.prior.sample(n)))`.
+
+    From words, `draw(G, spec, n, c=asked.conditions(spec, card, [caption] * n))`.
+    """
     folder = Path(folder)
     if not (folder / "generator.json").exists():
         raise RequestError(f"{folder} holds no generator (no generator.json); give the folder `generator` of a run")
@@ -274,13 +290,22 @@ def load_generator(folder: str | Path) -> tuple[Module, Spec, dict[str, Any]]:
 
 
 @torch.no_grad()
-def draw(G: Module, spec: Spec, n: int, seed: int = 0, c: Tensor | None = None, batch: int = 250) -> Tensor:
-    """n samples in stored form, the same for the same seed; c in stored form, (n, ...)."""
+def draw(
+    G: Module, spec: Spec, n: int, seed: int = 0, c: Tensor | None = None, z: Tensor | None = None, batch: int = 250
+) -> Tensor:
+    """n samples in stored form, the same for the same seed.
+
+    c: (n, ...) in stored form, or, of classes and captions, floats as they are played (see `nets.conditions.between`);
+    z: (n, dim), by default n draws of the prior.
+    """
     device = next(G.parameters()).device
-    z = G.prior.sample(n, generator("draw", seed))  # type: ignore[union-attr]
+    z = G.prior.sample(n, generator("draw", seed)) if z is None else z  # type: ignore[union-attr]
     parts = []
     for i in range(0, n, batch):
-        ci = None if c is None or spec.c is None else spec.c.encode(c[i : i + batch]).to(device)
+        ci = None
+        if c is not None and spec.c is not None:
+            ci = c[i : i + batch].to(device)
+            ci = ci if ci.is_floating_point() and isinstance(spec.c, Label | Tokens) else spec.c.encode(ci)
         parts.append(spec.x.decode(G(z[i : i + batch].to(device), ci)).cpu())
     return torch.cat(parts)
 
@@ -304,8 +329,11 @@ def named_terms(r: Recipe) -> dict[str, tuple[Any, float]]:
 def named_penalties(r: Recipe) -> dict[str, tuple[Any, float]]:
     """The further penalties of D by name, each with its weight."""
     found = weighted(r.penalties, PENALTIES, "penalty")
-    if "mismatch" in found and r.condition == "none":
-        raise RequestError("penalty 'mismatch' compares conditions; give --condition class, or leave it out")
+    for name in found:
+        if "mismatch" in name and r.condition == "none":
+            raise RequestError(
+                f"penalty {name!r} compares conditions; give --condition class or caption, or leave it out"
+            )
     return found
 
 

@@ -31,7 +31,7 @@ from .players import check_players
 from .probes import probe
 from .progress import Progress, tell
 from .settings import Recipe, difference
-from .spaces import Vector
+from .spaces import Label, Tokens, Vector
 from .spaces import to_json as spec_json
 from .stopping import stopping
 from .symptoms import diagnose
@@ -217,12 +217,27 @@ def log(run: Run, row: dict[str, float]) -> str:
 
 
 def draw_sheet(run: Run) -> None:
-    """Samples of the average generator from fixed z: 64, or of points a cloud."""
+    """Samples of the average generator from fixed z: 64, or of points a cloud; a class or a caption a row."""
     if run.first:
-        x, _ = drawn(run, 2000 if isinstance(run.data.spec.x, Vector) else 64, "sheet")
-        spec = run.data.spec
+        spec, columns = run.data.spec, None
+        if isinstance(spec.c, Label | Tokens) and not isinstance(spec.x, Vector):
+            x, columns = rows_of_conditions(run), 8
+        else:
+            x, _ = drawn(run, 2000 if isinstance(spec.x, Vector) else 64, "sheet")
         real = run.data.heldout.take(torch.arange(min(2000, len(run.data.heldout))))[0]
-        show.show(spec.x, x, run.folder.path / f"samples/{run.state.seen:012d}", real=real)
+        show.show(spec.x, x, run.folder.path / f"samples/{run.state.seen:012d}", real=real, columns=columns)
+
+
+def rows_of_conditions(run: Run, columns: int = 8, rows: int = 16) -> Tensor:
+    """A class a row, as many as there are and at most 16, or one of 8 held-out captions; the same z in each."""
+    r, spec, heldout = run.recipe, run.data.spec, run.data.heldout
+    if isinstance(spec.c, Label):
+        c = torch.arange(min(rows, spec.c.classes))
+    else:
+        c = heldout.take(torch.arange(min(columns, len(heldout))))[1]
+        assert c is not None
+    z = run.state.ema.prior.sample(columns, generator("sheet", r.seed)).repeat(len(c), 1)  # type: ignore[union-attr]
+    return recipe.draw(run.state.ema, spec, len(z), c=c.repeat_interleave(columns, 0), z=z)
 
 
 def measure(run: Run, n: int, last: bool = False) -> dict[str, Any]:

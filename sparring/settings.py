@@ -20,8 +20,8 @@ class Recipe:
     """side of the pictures in pixels"""
     fit: Literal["crop", "pad", "stretch"] = "crop"
     """how pictures that are not square become square"""
-    condition: Literal["none", "class"] = "none"
-    """what is made from: nothing, or the class (subfolder or label)"""
+    condition: Literal["none", "class", "caption"] = "none"
+    """what is made from: nothing, the class (subfolder or label), or a caption (`text` in metadata.jsonl)"""
 
     loss: str = "relativistic"
     """a loss by name (a wrong name lists them), smoothed=LABEL of reals, or module:name"""
@@ -31,6 +31,8 @@ class Recipe:
     """the same at generated samples"""
     gamma_end: float | None = None
     """the share of r1 and r2 that is left at 0.7 of the run, by the same factor each sample"""
+    mismatch: float | None = None
+    """weight of the pairs of a real sample with another's condition, which D must tell; 1 from captions, else 0"""
     penalties: str = ""
     """more penalties of D: NAME=WEIGHT or module:name=WEIGHT, with commas between"""
     clip: float | None = None
@@ -61,8 +63,8 @@ class Recipe:
     """what z is drawn from, by name or module:name of a class (dim)"""
     z: int | None = None
     """dimensions of z"""
-    join: Literal["concat", "add"] = "concat"
-    """how the generator joins z and its condition"""
+    join: Literal["concat", "add", "project", "modulate"] = "concat"
+    """how the generator joins z and its condition; modulate: the condition enters only the style (quick networks)"""
     norm: Literal["none", "batch", "virtual", "pixel"] | None = None
     """the generator's norm; virtual: by a fixed batch, so that samples are independent of each other"""
     group: int | None = None

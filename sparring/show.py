@@ -21,32 +21,63 @@ PAPER, FAINT, MUTED, GRAY, BLUE = "#ffffff", "#eceae6", "#8b877f", (150, 146, 13
 
 
 @singledispatch
-def show(space: Any, x: Tensor, path: str | Path, real: Tensor | None = None, words: Words = None) -> Path:
+def show(
+    space: Any, x: Tensor, path: str | Path, real: Tensor | None = None, words: Words = None, columns: int | None = None
+) -> Path:
     """Writes a picture of samples x (stored form) and returns its path, whose suffix is that of the space.
 
     Images become a sheet (.png), points a cloud (.png) over `real` in gray, frames a sheet of moving clips (.webp),
-    tokens one sample a line (.txt), spelled in `words` where given.  Written aside and renamed.
+    tokens one sample a line (.txt), spelled in `words` where given.  `columns` are of a sheet of images.  Written aside
+    and renamed.
     """
     raise TypeError(f"samples of {space!r} cannot be shown; known are Vector, Image, Frames and Tokens")
 
 
 @show.register
-def _(space: Image, x: Tensor, path: str | Path, real: Tensor | None = None, words: Words = None) -> Path:
-    return _write(path, ".png", sheet(x).save)
+def _(
+    space: Image,
+    x: Tensor,
+    path: str | Path,
+    real: Tensor | None = None,
+    words: Words = None,
+    columns: int | None = None,
+) -> Path:
+    return _write(path, ".png", sheet(x, columns).save)
 
 
 @show.register
-def _(space: Vector, x: Tensor, path: str | Path, real: Tensor | None = None, words: Words = None) -> Path:
+def _(
+    space: Vector,
+    x: Tensor,
+    path: str | Path,
+    real: Tensor | None = None,
+    words: Words = None,
+    columns: int | None = None,
+) -> Path:
     return _write(path, ".png", scatter(*plane(x, real)).save)
 
 
 @show.register
-def _(space: Frames, x: Tensor, path: str | Path, real: Tensor | None = None, words: Words = None) -> Path:
+def _(
+    space: Frames,
+    x: Tensor,
+    path: str | Path,
+    real: Tensor | None = None,
+    words: Words = None,
+    columns: int | None = None,
+) -> Path:
     return _write(path, ".webp", lambda aside: _save_moving([sheet(frame) for frame in x.unbind(1)], aside, 250, 250))
 
 
 @show.register
-def _(space: Tokens, x: Tensor, path: str | Path, real: Tensor | None = None, words: Words = None) -> Path:
+def _(
+    space: Tokens,
+    x: Tensor,
+    path: str | Path,
+    real: Tensor | None = None,
+    words: Words = None,
+    columns: int | None = None,
+) -> Path:
     return _write(path, ".txt", lambda aside: aside.write_text(lines(x, words) + "\n", encoding="utf-8"))
 
 

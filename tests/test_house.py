@@ -12,7 +12,7 @@ FLOORS = [  # a file imports only from floors below its own
     {"spaces", "priors", "schedules", "chance", "parallel", "folder", "progress", "machine", "names", "turns"},
     {"losses", "penalties", "terms", "augment", "symptoms", "remedies", "metrics", "players", "stopping", "settings"},
     {"train", "routes", "probes", "evaluate", "show", "report", "extractors", "nets", "data", "worlds"},
-    {"recipe"},
+    {"recipe", "asked"},
     {"run", "readers", "lab", "studio"},
     {"cli"},
     {"__main__"},

@@ -12,6 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from . import cache as caches
 from .drawn import drawn
 from .errors import DataError
@@ -20,10 +22,11 @@ from .pictures import FITS
 from .sources import find
 from .split import Dataset, Split
 from .store import by_class, load
+from .words import LONGEST, Vocabulary, by_caption
 
-__all__ = ["DataError", "Dataset", "Split", "batches", "open", "summary"]
+__all__ = ["DataError", "Dataset", "Split", "Vocabulary", "batches", "open", "summary"]
 
-CONDITIONS = (None, "none", "class")
+CONDITIONS = (None, "none", "class", "caption")
 
 
 def open(
@@ -42,7 +45,8 @@ def open(
     size: side in pixels, 4 to 1024; None for the largest of 32, 64, 128, 256 not above the median short side.
     fit: crop, pad or stretch; seed: of the split (of a world, also of what is drawn).
     cache: folder for the prepared arrays, None for $SPARRING_CACHE or the user's own; progress(done, total).
-    condition: "class" to make x from its class; the classes of any data are in `labels`.
+    condition: "class" to make x from its class; the classes of any data are in `labels`.  "caption" to make it from
+    what is said of it; one of several captions is taken at each look.
     Raises DataError, with a line for the user, for data that cannot be used.
     """
     _check(size, fit, condition)
@@ -52,6 +56,8 @@ def open(
         data = drawn(source, seed, None if cache is None else Path(cache), progress or _silent)
     else:
         data = _prepared(Path(source), size, fit, seed, None if cache is None else Path(cache), progress or _silent)
+    if condition == "caption":
+        return by_caption(data, seed)
     if condition != "class":
         return data
     if data.classes is None:
@@ -71,7 +77,25 @@ def summary(data: Dataset) -> list[str]:
     if data.classes is not None:
         names = ", ".join(data.classes[:8]) + (", …" if len(data.classes) > 8 else "")
         split += f", {len(data.classes)} classes ({names})"
+        if data.train.labels is not None:
+            counts = np.bincount(data.train.labels, minlength=len(data.classes))
+            least, most = int(counts.argmin()), int(counts.argmax())
+            if counts[most] > 3 * counts[least]:
+                uneven = f"{counts[least]:,} of {data.classes[least]}, {counts[most]:,} of {data.classes[most]}"
+                split += f", unbalanced: {uneven}"
     lines.append(split)
+    if told := card.get("captions"):
+        said = f"captions: {told['captions']:,}, {told['different']:,} different, of {told['words']:,} words, "
+        said += f"{told['longest']} at most; most frequent {', '.join(told['most_frequent'][:5])}"
+        lines.append(said)
+        if wrong := card.get("caption_problems"):
+            lines.append(f"captions to look at: {'; '.join(wrong[:3])}{f' … ({len(wrong)} lines)' * (len(wrong) > 3)}")
+        if told["without"]:
+            lines.append(f"note: {told['without']:,} examples have no caption; they are made from no words")
+        if told["cut"]:
+            lines.append(f"note: {told['cut']:,} captions are longer than {LONGEST} words; the rest is not read")
+        if told["left_out_words"]:
+            lines.append(f"note: the {told['left_out_words']:,} rarest words are not read")
     if "size" in card:
         colour = "colour" if getattr(x, "channels", 3) == 3 else "gray"
         lines.append(f"{card['size']} × {card['size']}, {colour}: {card['size_because']}; {card['shown']}")
@@ -91,7 +115,7 @@ def _check(size: int | None, fit: str, condition: str | None) -> None:
     if fit not in FITS:
         raise DataError(f"fit {fit!r} is none of {', '.join(FITS)}")
     if condition not in CONDITIONS:
-        raise DataError(f"condition {condition!r} is none of none, class")
+        raise DataError(f"condition {condition!r} is none of none, class, caption")
 
 
 def _silent(done: int, total: int) -> None:

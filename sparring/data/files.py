@@ -107,11 +107,15 @@ def items(files: Files) -> tuple[list[Item], list[Problem]]:
             rows, wrong = _metadata(files, name)
             told |= rows
             problems += wrong
+    telling = any(row["text"] for row in told.values())
 
     names = [name for name in files.names if PurePosixPath(name).name != METADATA]
     present = set(names)
     for name in sorted(told.keys() - present):
         problems.append(Problem("metadata", f"{told[name]['where']}: there is no file {name}"))
+    for name in names if telling else ():
+        if not told.get(name, {}).get("text"):
+            problems.append(Problem("caption", f"{name}: no caption"))
     folders = {} if any("label" in row for row in told.values()) else _classes(names)
     return [
         Item(name, told.get(name, {}).get("label", folders.get(name)), told.get(name, {}).get("text", ()))
@@ -124,7 +128,7 @@ def _hidden(name: str) -> bool:
 
 
 def _metadata(files: Files, name: str) -> tuple[dict[str, dict[str, Any]], list[Problem]]:
-    """The lines of one metadata.jsonl by the file that each is about: label, text (a tuple), where it was said."""
+    """The lines of one metadata.jsonl by the file that each is about: label, text (all its captions), where."""
     rows, problems = {}, []
     with files.read(name) as file:
         for number, line in enumerate(file, 1):
@@ -134,18 +138,25 @@ def _metadata(files: Files, name: str) -> tuple[dict[str, dict[str, Any]], list[
             try:
                 row = json.loads(line)
                 about = (PurePosixPath(name).parent / str(row["file_name"]).replace("\\", "/")).as_posix()
-                text = row.get("text") or []
-                known: dict[str, Any] = {
-                    "where": where,
-                    "text": (text,) if isinstance(text, str) else tuple(map(str, text)),
-                }
+                known = rows.setdefault(about, {"where": where, "text": ()})
+                for caption in _captions(row.get("text")):
+                    if not caption.strip():
+                        problems.append(Problem("caption", f"{where}: an empty caption"))
+                    elif caption in known["text"]:
+                        problems.append(Problem("caption", f"{where}: the same caption again"))
+                    else:
+                        known["text"] += (caption,)
                 if isinstance(row.get("label"), str | int):
                     known["label"] = row["label"]
-                rows[about] = known
             except (ValueError, TypeError, KeyError, AttributeError) as error:
                 said = "no file_name" if isinstance(error, KeyError) else "not a JSON object"
                 problems.append(Problem("metadata", f"{where}: {said}"))
     return rows, problems
+
+
+def _captions(text: Any) -> list[str]:
+    """One caption or several, as they may stand in a line; none where there is no `text`."""
+    return [] if text is None else [text] if isinstance(text, str) else list(map(str, text))
 
 
 def _classes(names: list[str]) -> dict[str, str]:

@@ -15,13 +15,18 @@ def permutation(n: int, seed: int, epoch: int) -> np.ndarray:
     return torch.randperm(n, generator=generator("order", seed, epoch)).numpy()
 
 
+def chances(n: int, seed: int, epoch: int) -> np.ndarray:
+    """(n,) in [0, 1): which of its captions each place of an epoch's order is given."""
+    return torch.rand(n, generator=generator("caption", seed, epoch), dtype=torch.float64).numpy()
+
+
 def batches(
     split: Split, batch: int, seed: int, seen: int = 0, rank: int = 0, ranks: int = 1
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     """The examples from position `seen` on, endlessly: (x, c) in stored form, batch / ranks of them at a time.
 
     batch: how many all ranks take together; each takes its own slice, in their order.  Each epoch is a permutation; a
-    batch may reach from one into the next, or over several.
+    batch may reach from one into the next, or over several.  Of several captions of an example one is taken by chance.
     """
     n = len(split)
     if batch < 1 or batch % ranks:
@@ -30,15 +35,16 @@ def batches(
         raise ValueError(f"rank {rank} is none of 0 to {ranks - 1}")
     share = batch // ranks
 
-    order, epoch = permutation(n, seed, seen // n), seen // n
+    order, chance, epoch = permutation(n, seed, seen // n), chances(n, seed, seen // n), seen // n
     while True:
-        chosen, start, left = [], seen + rank * share, share
+        chosen, fell, start, left = [], [], seen + rank * share, share
         while left:
             e, i = divmod(start, n)
             if e != epoch:
-                order, epoch = permutation(n, seed, e), e
+                order, chance, epoch = permutation(n, seed, e), chances(n, seed, e), e
             part = order[i : i + left]
             chosen.append(part)
+            fell.append(chance[i : i + left])
             start, left = start + len(part), left - len(part)
-        yield split.take(np.concatenate(chosen))
+        yield split.take(np.concatenate(chosen), np.concatenate(fell))
         seen += batch

@@ -20,23 +20,32 @@ HELDOUT, MOST_HELDOUT = 0.1, 10_000  # the share that is held out, and the most
 class Split:
     """Examples in stored form.
 
-    x: (N, ...) uint8 or float32, on disk and mapped into memory; c: (N, ...) what they are made from, or None.
+    x: (N, ...) uint8 or float32, on disk and mapped into memory; c: (N, ...) what they are made from, or anything with
+    take(indices, chance) that gives (n, ...), such as several captions of each, or None.
     labels: (N,) int64 classes where they are known, whether or not they are c.
     told: the file of their captions, a line each, or None.
     """
 
     x: np.ndarray
-    c: np.ndarray | None = None
+    c: Any = None
     labels: np.ndarray | None = None
     told: Path | None = None
 
     def __len__(self) -> int:
         return len(self.x)
 
-    def take(self, indices: Tensor | np.ndarray | Sequence[int]) -> tuple[Tensor, Tensor | None]:
-        """Copies of the examples at these places, in this order: (x, c)."""
+    def take(
+        self, indices: Tensor | np.ndarray | Sequence[int], chance: np.ndarray | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Copies of the examples at these places, in this order: (x, c).
+
+        chance: (n,) in [0, 1), which of several captions is taken of each; None for the first.
+        """
         i = np.asarray(indices, dtype=np.int64)
-        return torch.from_numpy(self.x[i]), None if self.c is None else torch.from_numpy(self.c[i])
+        if self.c is None:
+            return torch.from_numpy(self.x[i]), None
+        c = self.c[i] if isinstance(self.c, np.ndarray) else self.c.take(i, chance)
+        return torch.from_numpy(self.x[i]), torch.from_numpy(c)
 
     @cached_property
     def captions(self) -> list[list[str]] | None:
@@ -52,7 +61,8 @@ class Dataset:
     """What `open` gives.
 
     card: what was found and done, as plain values; world: the truth, where the data has one;
-    classes: their names, where they are known; `train.labels` and `heldout.labels` are places in it.
+    classes: their names, where they are known; `train.labels` and `heldout.labels` are places in it;
+    vocabulary: of the captions that x is made from, or None.
     """
 
     spec: Spec
@@ -61,6 +71,7 @@ class Dataset:
     card: dict[str, Any]
     world: Any = None
     classes: list[str] | None = None
+    vocabulary: Any = None
     kept: Any = field(default=None, repr=False)  # a temporary folder, alive as long as the data set
 
 

@@ -88,6 +88,8 @@ def store(
 
         spec = Spec(Image(channels, shape[0]) if len(shape) == 3 else _vector(aside / "train.npy", source))
         fingerprint.update(json.dumps([to_json(spec), classes]).encode())
+        about_captions = sorted(p for p in problems if p.kind == "caption")
+        problems = [p for p in problems if p.kind != "caption"]
         card = card | {
             "fingerprint": fingerprint.hexdigest(),
             "seed": seed,
@@ -97,8 +99,10 @@ def store(
             "heldout": int(heldout.sum()),
             "done": dict(sorted(got.done.items())),
             "left_out": dict(sorted(Counter(p.kind for p in problems).items())),
-            "problems": sorted(problems)[:LISTED] + [f"and {len(problems) - LISTED:,} more"] * (len(problems) > LISTED),
+            "problems": _listed(problems),
         }
+        if about_captions:
+            card["caption_problems"] = _listed(about_captions)
         if isinstance(spec.x, Vector):
             card["scaled"] = (
                 f"played as (x - {spec.x.center:.6g}) / {spec.x.scale:.6g}: mean and std of the training points"
@@ -194,6 +198,10 @@ def _classes(labels: list[int | str | None]) -> tuple[np.ndarray | None, list[st
     names = sorted(known, key=lambda v: (isinstance(v, str), v))
     place = {name: i for i, name in enumerate(names)}
     return np.array([place[label] for label in labels if label is not None], np.int64), list(map(str, names))
+
+
+def _listed(problems: list[Problem]) -> list[str]:
+    return sorted(problems)[:LISTED] + [f"and {len(problems) - LISTED:,} more"] * (len(problems) > LISTED)
 
 
 def _refuse_few(source: str, usable: int, total: int, problems: list[Problem], shape: tuple[int, ...]) -> None:

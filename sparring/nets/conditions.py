@@ -5,10 +5,11 @@ from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import leaky_relu
 
-from ..spaces import Label, Space, Vector
+from ..spaces import Label, Space, Tokens, Vector
 
-How = Literal["concat", "add"]
+How = Literal["concat", "add", "project", "modulate"]
 
 
 @singledispatch
@@ -23,7 +24,7 @@ def embedding(space: Space, dim: int) -> nn.Module:
 
 @embedding.register
 def _(space: Label, dim: int) -> nn.Module:
-    return nn.Embedding(space.classes, dim)
+    return Class(space.classes, dim)
 
 
 @embedding.register
@@ -31,25 +32,94 @@ def _(space: Vector, dim: int) -> nn.Module:
     return nn.Linear(space.dim, dim)
 
 
+@embedding.register
+def _(space: Tokens, dim: int) -> nn.Module:
+    return Caption(space.vocab, dim)
+
+
+def between(a: Tensor, b: Tensor, t: float) -> Tensor:
+    """The condition that lies at share t on the way from a to b: floats in played form, (B, ...).
+
+    Captions (B, L, V) become a stack (B, 2, L, V) of both, each weighed by its share: `Caption` reads each and takes
+    the mean of what it read.  Classes are to be given as weights (B, K), points as they are.
+    """
+    if not (a.is_floating_point() and b.is_floating_point()):
+        raise ValueError("between takes classes as weights: give one_hot(c, classes).float() instead of integers")
+    return torch.stack([(1 - t) * a, t * b], 1) if a.ndim == 3 else torch.lerp(a, b, t)
+
+
+class Class(nn.Embedding):
+    """Classes (B,), or weights of all classes (B, K) in floats, to (B, dim)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return input @ self.weight if input.is_floating_point() else super().forward(input)
+
+
+class Caption(nn.Module):
+    """Captions (B, L, V), one word a place and word 0 for none, to (B, dim).
+
+    Each word hears its two neighbours on either side (so that "red eyes, blue hair" is not "blue eyes, red hair"); the
+    mean and the maximum over the words are what the caption says.  Empty captions say the same as each other.  A stack
+    (B, M, L, V), each caption weighed by its share, gives the mean of all (see `between`).
+    """
+
+    def __init__(self, vocab: int, dim: int, width: int = 96):
+        super().__init__()
+        self.words = nn.Linear(vocab, width, bias=False)
+        self.hear = nn.ModuleList(nn.Conv1d(width, width, 3, padding=1) for _ in range(2))
+        self.say = nn.Sequential(nn.Linear(2 * width, width), nn.LeakyReLU(0.2), nn.LayerNorm(width))
+        self.last = nn.Linear(width, dim)
+        nn.init.normal_(self.words.weight)
+        nn.init.normal_(self.last.weight, std=width**-0.5)
+
+    def forward(self, c: Tensor) -> Tensor:
+        if c.ndim == 4:
+            share = c[:, :, 0].sum(-1)  # (B, M)
+            said = self(c.flatten(0, 1) / share.flatten().clamp_min(1e-6)[:, None, None])
+            return (said.unflatten(0, share.shape) * share[..., None]).sum(1)
+        there = 1 - c[..., :1]  # (B, L, 1)
+        h = (self.words(c) * there).mT
+        for convolve in self.hear:
+            h = (h + leaky_relu(convolve(h), 0.2)) * there.mT
+        h, there = h.float(), there.mT
+        mean = h.sum(2) / there.sum(2).clamp_min(1)
+        most = (h - 1e4 * (1 - there)).amax(2) * (there.sum(2) > 0)
+        return self.last(self.say(torch.cat([mean, most], 1)))
+
+
 class Join(nn.Module):
     """Noise and condition as one vector (B, self.dim).
 
-    how: "concat" lays an embedding of c, as wide as z, beside z (Mirza & Osindero 2014); "add" adds it to z.
+    how: "concat" lays an embedding of c, as wide as z, beside z (Mirza & Osindero 2014); "add" adds it to z; "project"
+    is linear in either, as the critic's score is: (1 + W z) times the embedding.  "modulate", for generators with
+    styles, leaves z alone: there c enters the style only.
     """
 
     def __init__(self, z_dim: int, space: Space | None, how: How = "concat"):
         super().__init__()
         if how not in get_args(How):
             raise ValueError(f"join {how!r} is none of {', '.join(get_args(How))}")
+        if how == "modulate" and space is not None:
+            raise ValueError(
+                'join "modulate" is for a generator with styles, --net quick; join by concat, add, project'
+            )
         self.embed = None if space is None else embedding(space, z_dim)
         self.how = how
         self.dim = 2 * z_dim if self.embed is not None and how == "concat" else z_dim
+        if self.embed is not None and how == "project":
+            self.turn = nn.Linear(z_dim, z_dim, bias=False)
+            nn.init.normal_(self.turn.weight, std=z_dim**-0.5)
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         if self.embed is None:
             return z
         e = self.embed(c)
-        return z + e if self.how == "add" else torch.cat([z, e], 1)
+        match self.how:
+            case "add":
+                return z + e
+            case "project":
+                return (1 + self.turn(z)) * e
+        return torch.cat([z, e], 1)
 
 
 class Projection(nn.Module):
@@ -65,11 +135,15 @@ class Projection(nn.Module):
         self.phi = nn.Linear(features, 1 if space is None else dim, bias=bias)
         self.embed = None if space is None else embedding(space, dim // pack)
         nn.init.normal_(self.phi.weight, std=features**-0.5)
-        if isinstance(self.embed, nn.Embedding):
+        if isinstance(self.embed, Class):
             nn.init.normal_(self.embed.weight, std=dim**-0.5)
+        if isinstance(self.embed, Caption):
+            nn.init.normal_(self.embed.last.weight, std=(self.embed.last.in_features * dim) ** -0.5)
+        self.pack = pack
 
     def forward(self, h: Tensor, c: Tensor | None = None) -> Tensor:
         phi = self.phi(h).float()
         if self.embed is None:
             return phi.squeeze(1)
-        return (phi * self.embed(c).float().flatten(1)).sum(1)
+        e = self.embed(c) if self.pack == 1 else self.embed(c.flatten(0, 1)).unflatten(0, (-1, self.pack))  # type: ignore
+        return (phi * e.float().flatten(1)).sum(1)

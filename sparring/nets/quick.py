@@ -55,6 +55,7 @@ class Generator(nn.Module):
     """(B, prior.dim) and c to pictures (B, C, H, W) in [-1, 1].
 
     Each stage convolves before it enlarges, so that only the last convolution works at full size.
+    join: see `Join`; by "modulate", c enters only the scales and shifts of the channels.
     norm: "batch" shares statistics over the batch; "virtual" takes those of a fixed batch (make it by `pair`), "pixel"
     those of each pixel, so that samples are independent of each other; or "none".
     """
@@ -67,10 +68,11 @@ class Generator(nn.Module):
         self.base, w, dim = pyramid(x.size)[0], widths(x.size, width), 4 * width
         modulated = lambda channels: Modulated(NORMS[norm](channels), channels, dim)
 
-        self.join = Join(prior.dim, spec.c, join)
+        self.told = join != "modulate"  # whether the first layer hears of c
+        self.join = Join(prior.dim, spec.c, join if self.told else "concat")
         layer = lambda i, o: (nn.Linear(i, o), nn.LeakyReLU(LEAK))
         self.style = nn.Sequential(*layer(self.join.dim, dim), *layer(dim, dim))
-        self.first = nn.Linear(self.join.dim, w[0] * self.base**2)
+        self.first = nn.Linear(self.join.dim if self.told else prior.dim, w[0] * self.base**2)
         self.norm = modulated(w[0])
         steps = list(zip([w[0], *w], w[:-1]))
         self.stages = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in steps)
@@ -78,9 +80,10 @@ class Generator(nn.Module):
         self.last = nn.Conv2d(w[-2] if w[1:] else w[0], x.channels, 3, padding=1)
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        z = self.join(z, c)
-        w = self.style(z)
-        h = relu(self.norm(self.first(z).unflatten(1, (-1, self.base, self.base)), w))
+        both = self.join(z, c)
+        w = self.style(both)
+        h = self.first(both if self.told else z).unflatten(1, (-1, self.base, self.base))
+        h = relu(self.norm(h, w))
         for convolve, norm in zip(self.stages, self.norms):
             h = interpolate(relu(norm(convolve(h), w)), scale_factor=2)
         return self.last(h).float().tanh()

@@ -1,11 +1,14 @@
 """Anime-like faces, drawn by the program at any size: endless, colourful, and known in every attribute."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from sparring.chance import generator
+from sparring.chance import generator, seed_of
 from sparring.spaces import Image, Spec
 from sparring.worlds import faces_judge
+from sparring.worlds.faces_captions import UNSEEN, tell, understood
 from sparring.worlds.faces_paint import JITTER, paint
 from sparring.worlds.faces_words import ATTRIBUTES, describe
 
@@ -62,6 +65,25 @@ class Faces:
         """Whether each sample (N, 3, size, size) is a `valid` face, and its attributes; see `faces_judge.read`."""
         return faces_judge.read(x)
 
-    def judge(self, x: Tensor, c: Tensor | None = None) -> dict[str, float]:
-        """How many samples (N, 3, size, size) are faces, and how even their colours are; see `faces_judge.judge`."""
-        return faces_judge.judge(x)
+    def judge(self, x: Tensor, c: Sequence[str] | None = None) -> dict[str, float]:
+        """How many samples (N, 3, size, size) are faces, how even their colours are, and how well they fit captions c
+        (N,); see `faces_judge.judge` and `faces_captions.obeyed`."""
+        return faces_judge.judge(x, c)
+
+    def captions(self, n: int, seed: int, heldout: bool = False) -> list[list[str]]:
+        """Three captions in English and one in Chinese for each face that `draw` gives for the same arguments."""
+        return tell(self.attributes(n, seed, heldout), seed_of(self.name, "heldout" if heldout else "train", seed))
+
+    def seen(self, n: int, seed: int) -> list[bool]:
+        """Which faces of `draw(n, seed)` may be trained on from captions: others show what is kept for the test."""
+        a = self.attributes(n, seed)
+        return [pair not in UNSEEN for pair in zip(a["hair"].tolist(), a["eyes"].tolist())]
+
+    def variety(self, x: Tensor, caption: str, seed: int = 0) -> float:
+        """How far samples x (N, 3, size, size) of one caption lie apart, over how far real faces do that fit it."""
+        attributes, jitter = self.parameters(len(x), seed, heldout=True)
+        real = paint(
+            attributes | {k: torch.full((len(x),), v) for k, v in understood(caption).items()}, jitter, self.size
+        )
+        apart = lambda y: torch.pdist(y.float().flatten(1)).mean().item()
+        return apart(x) / apart(real)

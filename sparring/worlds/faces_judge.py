@@ -4,7 +4,7 @@ A small network reads every attribute and jitter from a sample.  The face of the
 eyes, without mouth.  The first must explain the sample everywhere; what it has more than the others must be there.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d, interpolate, max_pool2d, pad
 
+from sparring.worlds.faces_captions import obeyed
 from sparring.worlds.faces_paint import JITTER, paint
 from sparring.worlds.faces_words import ATTRIBUTES
 
@@ -164,8 +165,8 @@ def read(x: Tensor) -> dict[str, Tensor]:
     return {k: torch.cat([f[k] for f in found] or [torch.empty(0, dtype=torch.long)]) for k in names}
 
 
-def judge(x: Tensor) -> dict[str, float]:
-    """What samples (N, 3, size, size) in bytes are.
+def judge(x: Tensor, captions: Sequence[str] | None = None) -> dict[str, float]:
+    """What samples (N, 3, size, size) in bytes are, and how well they fit their captions, if given; see `obeyed`.
 
     valid        fraction that are faces; .99 or more of real ones
     NAME_tv      total variation between that attribute's histogram over valid samples and the truth, which is uniform;
@@ -179,6 +180,8 @@ def judge(x: Tensor) -> dict[str, float]:
     for name, values in ATTRIBUTES.items():
         share[name] = found[name][valid].bincount(minlength=len(values)) / max(1, int(valid.sum())) * len(values)
         truth[f"{name}_tv"] = (share[name] - 1).abs().mean().item() / 2 if valid.any() else 1.0
+    if captions is not None:
+        truth |= obeyed(found, captions)
     return truth | {
         f"{k}_colours": float((share[name] >= 0.25).sum()) for k, name in (("hair", "hair"), ("eye", "eyes"))
     }

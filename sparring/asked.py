@@ -1,0 +1,73 @@
+"""What a generator is asked for in words, or by the way from one condition to another, and how unusual it may be."""
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import Module
+from torch.nn.functional import one_hot
+
+from .chance import generator
+from .data import Vocabulary
+from .names import RequestError, nearest, requested
+from .nets.conditions import between
+from .priors import Normal, Truncated
+from .spaces import Label, Spec, Tokens
+
+
+def conditions(spec: Spec, card: dict[str, Any], asked: Sequence[str]) -> Tensor:
+    """What a generator is asked for in words, as it takes it: captions, or classes by name or number; (n, ...)."""
+    match spec.c:
+        case Tokens(length):
+            return torch.from_numpy(np.stack([Vocabulary(tuple(card["words"]), length).encode(text) for text in asked]))
+        case Label(classes):
+            return torch.tensor(
+                [class_number(name, card["classes"] or [str(i) for i in range(classes)]) for name in asked]
+            )
+    raise RequestError(f"this generator is asked for nothing in words ({spec.c!r}); leave --label and --caption out")
+
+
+def way(spec: Spec, c: Tensor, steps: int) -> Tensor:
+    """(steps, ...) conditions on the way from the first of c, in stored form, to the second, as they are played."""
+    assert isinstance(spec.c, Label | Tokens)
+    a, b = (one_hot(c, spec.c.classes).float() if isinstance(spec.c, Label) else spec.c.encode(c)).split(1)
+    return torch.cat([between(a, b, t) for t in torch.linspace(0, 1, steps).tolist()])
+
+
+def unknown(spec: Spec, card: dict[str, Any], caption: str) -> list[str]:
+    """A line for each word of a caption that was never seen in training; RequestError if none was seen."""
+    assert isinstance(spec.c, Tokens)
+    vocabulary = Vocabulary(tuple(card["words"]), spec.c.length)
+    lost = vocabulary.unknown(caption)
+    like = lambda near: f"; near to it: {', '.join(near)}" if near else ""
+    if lost and not vocabulary.encode(caption).any():
+        near = like(list(chain(*lost.values()))[:6])
+        raise RequestError(
+            f"--caption {caption!r}: none of its words was ever seen in training{near}; "
+            f"the most frequent words are {', '.join(vocabulary.known[:20])}"
+        )
+    return [f"unknown word {word!r} is passed over{like(near)}" for word, near in lost.items()]
+
+
+def class_number(label: str, names: Sequence[str]) -> int:
+    """The place of a class among the names, or the number that it is given by."""
+    if label in names:
+        return list(names).index(label)
+    if label.isdigit() and int(label) < len(names):
+        return int(label)
+    raise RequestError(f"--label {label!r} is none of {', '.join(names)}{nearest(label, names)}")
+
+
+def noise(G: Module, n: int, seed: int, truncation: float | None) -> Tensor:
+    """(n, dim): what `draw` draws from, or, with a truncation, normal noise whose coordinates beyond it are redrawn."""
+    prior: Any = G.prior
+    if truncation is None:
+        return prior.sample(n, generator("draw", seed))
+    if not isinstance(prior, Normal | Truncated):
+        kind = type(prior).__name__
+        raise RequestError(f"--truncation {truncation:g} is for normal noise, and this run draws {kind}: leave it out")
+    with requested():
+        return Truncated(prior.dim, truncation).sample(n, generator("draw", seed))
