@@ -16,7 +16,7 @@ from . import report as report_room
 from .evaluate import evaluate as measured
 from .extractors import EXTRACTORS, Making, make, reference, taken, usual
 from .folder import RunFolder
-from .names import RequestError, find, nearest
+from .names import RequestError, find
 from .progress import bar
 from .run import open_data
 from .settings import Recipe

@@ -299,13 +299,17 @@ def draw(
     z: (n, dim), by default n draws of the prior.
     """
     device = next(G.parameters()).device
-    z = G.prior.sample(n, generator("draw", seed)) if z is None else z  # type: ignore[union-attr]
+    noise: Any = G.prior.sample(n, generator("draw", seed)) if z is None else z  # type: ignore[union-attr]
     parts = []
     for i in range(0, n, batch):
-        ci = None if c is None or spec.c is None else c[i : i + batch].to(device)
-        if ci is not None and not (ci.is_floating_point() and isinstance(spec.c, Label | Tokens)):
-            ci = spec.c.encode(ci)  # type: ignore[union-attr]
-        parts.append(spec.x.decode(G(z[i : i + batch].to(device), ci)).cpu())
+        ci: Any = None if c is None else c[i : i + batch].to(device)
+        if (
+            ci is not None
+            and spec.c is not None
+            and not (ci.is_floating_point() and isinstance(spec.c, Label | Tokens))
+        ):
+            ci = spec.c.encode(ci)
+        parts.append(spec.x.decode(G(noise[i : i + batch].to(device), ci)).cpu())
     return torch.cat(parts)
 
 

@@ -170,13 +170,12 @@ def test_a_hard_mismatch_is_the_caption_most_alike():
     assert asked_for[-1] == [2, 3, 0, 1]
 
 
-def test_the_original_three_kinds_of_pair_weigh_one_half_each():
+def test_the_original_third_kind_of_pair_is_a_fake_by_cross_entropy():
     _, c = tokens("red", "blue", "green")
-    t, _ = turn_of(c)
-    sp = torch.nn.functional.softplus
-    whole = LOSSES["nonsaturating"].critic(t.d_real, t.d_fake) + PENALTIES["mismatch_original"](t)
-    wrong = t.D(t.real, c.roll(1, 0))
-    torch.testing.assert_close(whole, sp(-t.d_real) + sp(wrong) / 2 + sp(t.d_fake) / 2)
+    t, asked_for = turn_of(c)
+    wrong = LOSSES["nonsaturating"].critic(torch.full((3,), 1e3, dtype=torch.float64), t.D(t.real, c.roll(1, 0)))
+    torch.testing.assert_close(PENALTIES["mismatch_original"](t), wrong)
+    assert asked_for[-1] == [2, 0, 1]
 
 
 # -- the captions of faces --------------------------------------------------------------------------------------------
