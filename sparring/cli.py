@@ -71,15 +71,19 @@ def resume(argv: Sequence[str]) -> int:
 def sample(argv: Sequence[str]) -> int:
     """draw from a run's average generator"""
     p = _parser("sample", sample)
-    p.add_argument("-n", type=int, default=64, help="how many samples")
-    p.add_argument("--out", type=str, help="a sheet (.png), all samples (.npy), or a folder for one file each")
+    p.add_argument("-n", type=int, help="how many samples (default: 64), or pasts to continue (4)")
+    p.add_argument("--out", type=str, help="a sheet (.png), all samples (.npy), a folder; futures also .webp, .gif")
     p.add_argument("--seed", type=int, default=0, help="the same seed gives the same samples")
     p.add_argument("--label", type=str, help="the class, by name or number, of a run with --condition class")
+    p.add_argument("--from", type=str, help="a clip to continue, of a run that foresees (default: held-out pasts)")
+    p.add_argument("--frames", type=int, help="how many frames of each future, each made from those before (16)")
+    p.add_argument("--futures", type=int, help="how many futures of each past (4)")
     p.add_argument("--json", action="store_true", help="print one JSON document")
     args = _with_positional(p, argv, "run", "the run's folder")
     from . import readers
 
-    return _print(readers.sample(Path(args.run), args.n, args.out, args.seed, args.label), args.json)
+    ahead = dict(source=getattr(args, "from"), frames=args.frames, futures=args.futures)
+    return _print(readers.sample(Path(args.run), args.n, args.out, args.seed, args.label, **ahead), args.json)
 
 
 def evaluate(argv: Sequence[str]) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import Module
 
 from . import data as data_room
 from . import machine, recipe, show
@@ -17,17 +18,34 @@ from .names import RequestError, find, nearest
 from .progress import bar
 from .run import open_data
 from .settings import Recipe
+from .spaces import Frames, Spec
 
 
-def sample(run: Path, n: int, out: str | None, seed: int, label: str | None) -> dict[str, Any]:
-    """Draws n samples to a sheet (.png), an array (.npy) or a folder of files; says where they are."""
-    if n < 1:
+def sample(
+    run: Path,
+    n: int | None,
+    out: str | None,
+    seed: int,
+    label: str | None,
+    source: str | None = None,
+    frames: int | None = None,
+    futures: int | None = None,
+) -> dict[str, Any]:
+    """Draws n samples to a sheet (.png), an array (.npy) or a folder of files; says where they are.
+
+    Of a run that foresees: `frames` frames of each of `futures` futures, after the clip `source` or held-out pasts.
+    """
+    if n is not None and n < 1:
         raise RequestError(f"-n {n} must be at least 1")
     RunFolder(run).recipe()
     if not (run / "generator").is_dir():
         raise RequestError(f"{run} has no generator yet; it is written with the first checkpoint")
     G, spec, card = recipe.load_generator(run / "generator")
-    c = None
+    if isinstance(spec.c, Frames):
+        return foresee(run, G, spec, card, n, out, seed, frames, futures, source)
+    if source is not None or frames or futures:
+        raise RequestError(f"--from, --frames and --futures are for runs that foresee; {run} makes {spec.x!r}")
+    n, c = 64 if n is None else n, None
     if spec.c is not None:
         c = torch.arange(n) % spec.c.classes if label is None else torch.full((n,), _class(label, card))  # type: ignore
     elif label is not None:
@@ -45,6 +63,47 @@ def sample(run: Path, n: int, out: str | None, seed: int, label: str | None) -> 
         for i, one in enumerate(x):
             show.show(spec.x, one[None], place / f"{i:06d}.png")
     return {"out": str(place), "n": n, "seen": card["seen"], "lines": [f"{n} samples at {card['seen']:,}: {place}"]}
+
+
+def foresee(
+    run: Path,
+    G: Module,
+    spec: Spec,
+    card: dict[str, Any],
+    n: int | None,
+    out: str | None,
+    seed: int,
+    frames: int | None,
+    futures: int | None,
+    source: str | None,
+) -> dict[str, Any]:
+    """Futures of a clip, or of n held-out pasts: strips (.png), an animation (.webp, .gif), an array (.npy)."""
+    assert isinstance(spec.c, Frames)
+    frames, futures = frames or 16, futures or 4
+    if frames < 1 or futures < 1:
+        raise RequestError(f"--frames {frames} and --futures {futures} must be at least 1")
+    if source is None:
+        data = open_data(Recipe.of(RunFolder(run).recipe()))
+        c = data.heldout.take(torch.arange(min(n or 4, len(data.heldout))))[1]
+        assert c is not None
+    else:
+        c = data_room.past_of(Path(source), spec.c)[None]
+    made = recipe.roll(G, spec, c.repeat_interleave(futures, 0), frames, seed)  # (pasts * futures, frames, ...)
+    whole = torch.cat([c.repeat_interleave(futures, 0), made], 1)
+
+    place = Path(out) if out else run / "drawn.webp"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if place.suffix == ".npy":
+        np.save(place, made.unflatten(0, (len(c), futures)).numpy())
+    elif place.suffix in (".webp", ".gif"):
+        show.film(whole, place)
+    elif place.suffix == ".png":
+        shown = torch.linspace(0, frames - 1, min(frames, 12)).round().long()
+        show.futures(c.repeat_interleave(futures, 0), made[:, shown], place)
+    else:
+        raise RequestError(f"--out {out}: futures are written as .webp, .gif, .png (strips) or .npy")
+    what = f"{futures} futures of {frames} frames after {len(c)} past{'s' if len(c) > 1 else ''}"
+    return {"out": str(place), "n": len(made), "seen": card["seen"], "lines": [f"{what} at {card['seen']:,}: {place}"]}
 
 
 def _class(label: str, card: dict[str, Any]) -> int:

@@ -31,7 +31,7 @@ from .players import check_players
 from .probes import probe
 from .progress import Progress, tell
 from .settings import Recipe, difference
-from .spaces import Vector
+from .spaces import Frames, Vector
 from .spaces import to_json as spec_json
 from .stopping import stopping
 from .symptoms import diagnose
@@ -219,10 +219,25 @@ def log(run: Run, row: dict[str, float]) -> str:
 def draw_sheet(run: Run) -> None:
     """Samples of the average generator from fixed z: 64, or of points a cloud."""
     if run.first:
+        if isinstance(run.data.spec.c, Frames):
+            return draw_futures(run)
         x, _ = drawn(run, 2000 if isinstance(run.data.spec.x, Vector) else 64, "sheet")
         spec = run.data.spec
         real = run.data.heldout.take(torch.arange(min(2000, len(run.data.heldout))))[0]
         show.show(spec.x, x, run.folder.path / f"samples/{run.state.seen:012d}", real=real)
+
+
+def draw_futures(run: Run, rows: int = 8, k: int = 5) -> None:
+    """Held-out pasts, what followed, and `k` frames that may follow, from fixed z; and a roll-out that moves."""
+    data, seed = run.data, chance.seed_of("sheet", run.recipe.seed)
+    real, c = data.heldout.take(torch.arange(min(rows, len(data.heldout))))
+    assert c is not None
+    n = len(c)
+    made = recipe.draw(run.state.ema, data.spec, n * k, seed, c.repeat_interleave(k, 0)).unflatten(0, (n, k))
+    show.futures(c, made, run.folder.path / f"samples/{run.state.seen:012d}", real)
+    if run.state.seen >= (run.recipe.samples or 0):
+        rolled = recipe.roll(run.state.ema, data.spec, c, 64, seed)
+        show.film(torch.cat([c, rolled], 1), run.folder.path / "samples/rolled.webp")
 
 
 def measure(run: Run, n: int, last: bool = False) -> dict[str, Any]:

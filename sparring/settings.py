@@ -43,7 +43,7 @@ class Recipe:
     """std of noise on all that D sees (a picture spans 2, points about 1); falls to 0 until 0.7 of the run"""
 
     terms: str = ""
-    """what G descends beside its loss: feature_matching=1, NAME=WEIGHT or module:name=WEIGHT, with commas between"""
+    """what G descends beside its loss: feature_matching, l1, l2, gradients or module:name, as NAME=WEIGHT,…"""
     adversarial: float = 1.0
     """weight of G's loss; at 0, G descends its terms alone"""
     history: float = 0.0
@@ -61,8 +61,8 @@ class Recipe:
     """what z is drawn from, by name or module:name of a class (dim)"""
     z: int | None = None
     """dimensions of z"""
-    join: Literal["concat", "add"] = "concat"
-    """how the generator joins z and its condition"""
+    join: Literal["concat", "add", "modulate"] | None = None
+    """how G joins z and its condition; modulate: z scales every channel (for next frames, and their default)"""
     norm: Literal["none", "batch", "virtual", "pixel"] | None = None
     """the generator's norm; virtual: by a fixed batch, so that samples are independent of each other"""
     group: int | None = None

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from . import cache as caches
+from .clips import past_of
 from .drawn import drawn
 from .errors import DataError
 from .order import batches
@@ -21,7 +22,7 @@ from .sources import find
 from .split import Dataset, Split
 from .store import by_class, load
 
-__all__ = ["DataError", "Dataset", "Split", "batches", "open", "summary"]
+__all__ = ["DataError", "Dataset", "Split", "batches", "open", "past_of", "summary"]
 
 CONDITIONS = (None, "none", "class")
 
