@@ -1,6 +1,7 @@
 """Laws of every extractor, and of what anybody brings."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -186,6 +187,18 @@ def test_its_own_name_is_taken_at_its_word():
     m = Making(dataset(Image(3, 20)))
     assert one("mine:Named", m, thing=Named).name == "mine-3-clean"
     assert one("mine:Named", m, "tf1", thing=Named).name == "mine-3-tf1"
+
+
+def test_the_example_of_the_docs(monkeypatch):
+    text = (Path(__file__).parents[1] / "docs" / "extractors.md").read_text()
+    code = text.partition("# mine.py\n")[2].partition("```")[0]
+    monkeypatch.setattr(torch.hub, "load", lambda *a, **k: nn.Sequential(nn.AvgPool2d(56), nn.Flatten()))
+    scope: dict = {}
+    exec(code, scope)
+    m = Making(dataset(Image(1, 20)))
+    f = reference(one("mine:Dino", m, thing=scope["Dino"]), m, "train", 24)
+    assert f.source == "dinov2-l-clean"
+    assert f.features.shape == (24, 48)
 
 
 def test_what_is_no_extractor_is_refused():
