@@ -81,8 +81,8 @@ def _image(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
 
 
 def _frames(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
-    lr = r.lr or 2e-3
-    own = dict(r1=0.1, r2=0.1, gamma_end=0.1, z=16, batch=32, samples=600_000, lr=lr, lr_D=lr / 2, settle=1.0)
+    lr = r.lr or 4e-3
+    own = dict(r1=0.01, r2=0.01, gamma_end=0.1, z=16, batch=32, samples=600_000, lr=lr, lr_D=lr / 2, settle=1.0)
     return own | LATE
 
 
