@@ -49,7 +49,8 @@ def plan(r: Recipe, data: Dataset, device: torch.device) -> tuple[Recipe, list[s
     r = replace(r, **{k: v for k, v in defaults.items() if getattr(r, k) is None})
     r = replace(r, lr_D=r.lr if r.lr_D is None else r.lr_D, join=r.join or _join(spec))
     if isinstance(spec.x, Image):
-        reasons.append(f"slope penalties: r1 {r.r1:g} and r2 {r.r2:g} ((size / 32)^2 if left out), batch {r.batch}")
+        usual = "0.01 for next frames" if isinstance(spec.c, Frames) else "(size / 32)^2"
+        reasons.append(f"slope penalties: r1 {r.r1:g} and r2 {r.r2:g} ({usual} if left out), batch {r.batch}")
     if r.precision == "auto":
         r = replace(r, precision="bf16" if isinstance(spec.x, Image) and machine.fast_bf16(device) else "fp32")
         reasons.append(f"precision: {r.precision}, the faster of two on this machine for these networks")
