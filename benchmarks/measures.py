@@ -6,6 +6,7 @@ python benchmarks/measures.py errors bias   these; the other parts of results/me
 Times are of the process's CPU, one thread, both sides in one process; each is the median of its repeats.
 """
 
+# ruff: noqa: E402
 import os
 
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -30,7 +31,7 @@ import sparring
 from sparring import machine, worlds
 from sparring.metrics import MEASURES, ON_FEATURES, fid, fid_inf, frechet, kid, measure, moments, prdc, vendi
 from sparring.metrics.copies import copies
-from sparring.nets.features import RandomConv
+from sparring.extractors.untrained import RandomConv
 from sparring.spaces import Image
 
 RESULT = Path(__file__).parent / "results" / "measures.json"
@@ -214,9 +215,11 @@ def bias(n, d=64, repeats=40):
         sizes = np.linspace(300, 1000, 15).astype(int)
         drawn = [torch.randperm(1000, generator=g)[:k] for k in sizes]
         curve = [fid(x[j], y[j], se=False).value for j in drawn]
-        for k, v in zip(left, (fid(x, y, se=False).value, fid_inf(x, y, se=False).value, np.polyfit(1 / sizes, curve, 1)[1])):
+        for k, v in zip(
+            left, (fid(x, y, se=False).value, fid_inf(x, y, se=False).value, np.polyfit(1 / sizes, curve, 1)[1])
+        ):
             left[k].append(float(v) - truth)
-    rows = {k: {"bias": np.mean(v), "of_mean": np.std(v) / repeats**0.5} for k, v in left.items()}
+    rows = {k: {"bias": float(np.mean(v)), "of_mean": float(np.std(v)) / repeats**0.5} for k, v in left.items()}
     share = abs(rows["two sizes (ours)"]["bias"]) / abs(rows["15 sizes"]["bias"])
     return {"d": d, "n": 1000, "truth": truth, "left": rows, "share": round(share, 2), "bar": 0.5, "held": share <= 0.5}
 
@@ -229,8 +232,10 @@ SEEN = ["fid", "kid", "precision", "recall", "density", "coverage", "vendi", "js
 def sensitivity(n):
     """Shift of each measure by each fault, in standard deviations over redraws of real samples in the fakes' place."""
     digits = worlds.open("digits")
-    x, y = (torch.cat([f(k, 0, held) for k, held in ((1438, False), (359, True))]) for f in (
-        lambda *a: digits.draw(*a)[0], digits.labels))
+    x, y = (
+        torch.cat([f(k, 0, held) for k, held in ((1438, False), (359, True))])
+        for f in (lambda *a: digits.draw(*a)[0], digits.labels)
+    )
     faces = worlds.open("faces", size=32)
     f, kinds = faces.draw(2400, 0)[0], None
     return {"digits": faults(x, y, Image(1, 8), 900, 800), "faces": faults(f, kinds, Image(3, 32), 900, 800)}

@@ -251,7 +251,11 @@ def measure(run: Run, n: int, last: bool = False) -> dict[str, Any]:
     real = data.heldout.take(torch.arange(min(n, len(data.heldout))))[0]
     others = data.train.take(torch.arange(min(n, len(data.train))))[0] if last else None
     fake, c = drawn(run, n, "evaluation")
-    found = evaluate(real, fake, data.spec, data.world, seed=r.seed, c=c, others=others, ceiling=last, data=r.data)
+    try:
+        found = evaluate(real, fake, data.spec, data.world, seed=r.seed, c=c, others=others, ceiling=last, data=r.data)
+    except (ValueError, ArithmeticError, RuntimeError) as error:  # a measure never ends a run
+        say(run, f"not measured at {run.state.seen:,} samples: {error}")
+        return {}
     run.folder.append("evaluations.jsonl", {"seen": run.state.seen, "player": "average", **found})
     return found["metrics"] | {k: {"value": v} for k, v in found["truth"].items()}
 
