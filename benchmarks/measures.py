@@ -29,9 +29,9 @@ from torch.nn.functional import avg_pool2d, pad
 
 import sparring
 from sparring import machine, worlds
+from sparring.extractors.untrained import RandomConv
 from sparring.metrics import MEASURES, ON_FEATURES, fid, fid_inf, frechet, kid, measure, moments, prdc, vendi
 from sparring.metrics.copies import copies
-from sparring.extractors.untrained import RandomConv
 from sparring.spaces import Image
 
 RESULT = Path(__file__).parent / "results" / "measures.json"
