@@ -158,6 +158,11 @@ class State:
     def load(self, saved: dict[str, Any]) -> None:
         for k, v in vars(self).items():
             v.load_state_dict(saved[k]) if hasattr(v, "load_state_dict") else setattr(self, k, saved[k])
+        for opt in (self.opt_G, self.opt_D):
+            for p, kept in opt.state.items():
+                for k, v in kept.items():
+                    if isinstance(v, Tensor) and v.shape == p.shape:
+                        kept[k] = torch.empty_like(p).copy_(v)  # a fused step pairs weights and moments as they lie
 
 
 def train(m: Method, s: State, batches: Iterable[Batch]) -> Iterator[Stats]:
