@@ -29,9 +29,9 @@ class Parser(ArgumentParser):
     """Errors in one line, with the nearest option there is, and exit status 2; help without type theory."""
 
     def format_help(self) -> str:
-        return re.sub(r"type:\s+(Literal\[[^]]*\],\s*)?", "", super().format_help().replace(" | null", "")).replace(
-            "default: null", "chosen if left out"
-        )
+        return re.sub(
+            r"type:\s+((Optional\[)?Literal\[[^]]*\]\]?,\s*)?", "", super().format_help().replace(" | null", "")
+        ).replace("default: null", "chosen if left out")
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         message = " ".join(message.split())

@@ -51,7 +51,7 @@ class Recipe:
     top_k: float = 1.0
     """the share of fakes, the most real to D, that G learns from; from all to this by half of the run"""
     unroll: int = 0
-    """steps of D that G thinks ahead (unrolled GAN); each costs about a turn of D and more"""
+    """turns of D that G thinks ahead (unrolled GAN); each costs about as much as a step without them"""
 
     net: str = "auto"
     """the pair of networks by name, auto, or module:name of a function (spec, prior, width) -> (G, D)"""
@@ -64,7 +64,7 @@ class Recipe:
     join: Literal["concat", "add", "modulate"] | None = None
     """how G joins z and its condition; modulate: z scales every channel (for next frames, and their default)"""
     norm: Literal["none", "batch", "virtual", "pixel"] | None = None
-    """the generator's norm; virtual: by a fixed batch, so that samples are independent of each other"""
+    """the generator's norm: none, batch, virtual (by a fixed batch: samples stay independent), or pixel"""
     group: int | None = None
     """samples whose spread D sees as one more feature (minibatch standard deviation); 1 = none"""
     kernels: int | None = None
