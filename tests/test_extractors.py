@@ -168,7 +168,9 @@ def patches():
     return Patches()
 
 
-@pytest.mark.parametrize("thing", [Patches, Patches(), patches, mean, nn.Flatten()], ids=("class", "module", "patches", "mean", "flatten"))
+@pytest.mark.parametrize(
+    "thing", [Patches, Patches(), patches, mean, nn.Flatten()], ids=("class", "module", "patches", "mean", "flatten")
+)
 def test_any_module_or_function_is_an_extractor(thing):
     m = Making(dataset(Image(1, 20)))
     E = one("mine:thing", m, thing=thing)
