@@ -18,6 +18,10 @@ from jsonargparse import ActionConfigFile, ArgumentParser, Namespace, set_parsin
 
 from . import __version__
 
+MEASURES = (
+    "fid, kid, precision, recall, density, coverage, fid_inf, realism, rarity, vendi, support, ndb, js, c2st, one_nn, "
+    "sliced, wasserstein, spectrum; of words: bleu, self_bleu, ngrams_1 to ngrams_4, length, unique, distinct, zipf"
+)
 EXTRACTORS = "raw, pca, random, learned, classifier, inception, inception-bf16"
 
 
@@ -25,9 +29,9 @@ class Parser(ArgumentParser):
     """Errors in one line, with the nearest option there is, and exit status 2; help without type theory."""
 
     def format_help(self) -> str:
-        return re.sub(r"type:\s+(Literal\[[^]]*\],\s*)?", "", super().format_help().replace(" | null", "")).replace(
-            "default: null", "chosen if left out"
-        )
+        return re.sub(
+            r"type:\s+((Optional\[)?Literal\[[^]]*\]\]?,\s*)?", "", super().format_help().replace(" | null", "")
+        ).replace("default: null", "chosen if left out")
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         message = " ".join(message.split())
@@ -71,8 +75,10 @@ def resume(argv: Sequence[str]) -> int:
 def sample(argv: Sequence[str]) -> int:
     """draw from a run's average generator"""
     p = _parser("sample", sample)
-    p.add_argument("-n", type=int, help="how many samples (64); of --grid how many a row, of --walk how many rows (8)")
-    p.add_argument("--out", type=str, help="a sheet (.png), all samples (.npy), or a folder for one file each")
+    p.add_argument(
+        "-n", type=int, help="how many samples (64); a row of --grid, rows of --walk (8); pasts to continue (4)"
+    )
+    p.add_argument("--out", type=str, help="a sheet (.png), all samples (.npy), a folder; futures also .webp, .gif")
     p.add_argument("--seed", type=int, default=0, help="the same seed gives the same samples")
     p.add_argument("--label", type=str, action="append", help="a class, by name or number; may be given several times")
     p.add_argument("--caption", type=str, action="append", help="what to draw, in words; may be given several times")
@@ -81,14 +87,16 @@ def sample(argv: Sequence[str]) -> int:
     p.add_argument(
         "--truncation", type=float, help="redraw noise beyond it: 0.7 gives the more usual, and less variety"
     )
+    p.add_argument("--from", type=str, help="a clip to continue, of a run that foresees (default: held-out pasts)")
+    p.add_argument("--frames", type=int, help="how many frames of each future, each made from those before (16)")
+    p.add_argument("--futures", type=int, help="how many futures of each past (4)")
     p.add_argument("--json", action="store_true", help="print one JSON document")
     args = _with_positional(p, argv, "run", "the run's folder")
     from . import readers
 
-    words = dict(label=args.label or (), caption=args.caption or ())
-    asked = readers.Asked(
-        args.n, args.out, args.seed, **words, grid=args.grid, walk=args.walk, truncation=args.truncation
-    )
+    words = dict(label=args.label or (), caption=args.caption or (), grid=args.grid, walk=args.walk)
+    ahead = dict(source=getattr(args, "from"), frames=args.frames, futures=args.futures)
+    asked = readers.Asked(args.n, args.out, args.seed, **words, truncation=args.truncation, **ahead)
     return _print(readers.sample(Path(args.run), asked), args.json)
 
 
@@ -98,6 +106,8 @@ def evaluate(argv: Sequence[str]) -> int:
     p.add_argument("--against", type=str, help="the data (default: what the run was trained on)")
     p.add_argument("-n", type=int, default=5000, help="samples of each side, at most")
     p.add_argument("--seed", type=int, default=0, help="of the samples drawn")
+    p.add_argument("--measures", type=str, help=f"{MEASURES}, with commas between (default: the first six), or all")
+    p.add_argument("--copies", type=str, help="look for copies of training samples; a file for the suspicious pairs")
     p.add_argument("--extractor", type=str, help=f"{EXTRACTORS}, or module:name; several with commas between")
     p.add_argument("--weights", type=str, help="file or folder of inception's weights (default: $SPARRING_INCEPTION)")
     p.add_argument("--resize", type=str, help="how pictures come to an extractor's size: clean (default), tf1, none")

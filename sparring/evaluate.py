@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from .extractors import batch_of, cheap, features, played
-from .metrics import MEASURES, Bank, Measure, measure
+from .metrics import MEASURES, ON_PICTURES, ON_WORDS, Bank, Measure, measure
 from .metrics.measure import Of
-from .spaces import Spec
+from .spaces import Frames, Image, Space, Spec, Tokens
 
 NOTHING: Mapping[str, Bank] = MappingProxyType({})
 
@@ -81,14 +81,20 @@ def evaluate(
         return known[side].features[rows]
 
     A, B = of(real, "real"), of(fake)
-    refused: dict[str, ValueError] = {}
+    own = {k: f for k, f in measures.items() if k in on_stored(spec.x)}
+    on_features = {k: f for k, f in measures.items() if k not in ON_PICTURES and k not in ON_WORDS}
+    refused: dict[str, ValueError] = {
+        k: ValueError(f"it asks for {'pictures' if k in ON_PICTURES else 'words'}, and these are none")
+        for k in measures
+        if k not in on_features and k not in own
+    }
 
     report = Report(
         data=data,
         split=split,
         n_real=len(A),
         n_fake=len(B),
-        metrics=numbers(measure(A, B, measures, refused)),
+        metrics=numbers(measure(A, B, on_features, refused) | measure(real, fake, own, refused)),
         truth={k: finite(v) for k, v in world.judge(fake, c).items()} if world else {},
         extractor=name,
         ceiling={},
@@ -98,15 +104,22 @@ def evaluate(
         g = torch.Generator().manual_seed(seed)
         if others is not None:
             drawn = torch.randperm(len(others), generator=g)[: len(B)].sort().values
-            B = of(others, "others", drawn)
+            B, x, y = of(others, "others", drawn), real, others[drawn]
         else:
-            B, A = A[torch.randperm(len(A), generator=g)].tensor_split(2)
+            order = torch.randperm(len(A), generator=g)
+            (B, A), (y, x) = A[order].tensor_split(2), real[order].tensor_split(2)
 
         truth = world.judge(real) if world and c is None else {}
-        report["ceiling"] = {**numbers(measure(A, B, measures, {})), **{k: finite(v) for k, v in truth.items()}}
+        best = measure(A, B, on_features, {}) | measure(x, y, own, {})
+        report["ceiling"] = {**numbers(best), **{k: finite(v) for k, v in truth.items()}}
         source = "other real ones" if others is not None else "the rest"
         report["notes"].append(f"ceiling: {len(A)} real samples against {len(B)} of {source}")
     return report
+
+
+def on_stored(space: Space) -> Mapping[str, Of[Measure]]:
+    """The measures that samples of a space get as they are stored, without features."""
+    return ON_PICTURES if isinstance(space, Image | Frames) else ON_WORDS if isinstance(space, Tokens) else {}
 
 
 def cautions(A: Tensor, B: Tensor, refused: Mapping[str, ValueError]) -> list[str]:

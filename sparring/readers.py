@@ -16,11 +16,13 @@ from . import report as report_room
 from .evaluate import evaluate as measured
 from .extractors import EXTRACTORS, Making, make, reference, taken, usual
 from .folder import RunFolder
+from .metrics import MEASURES, chosen
+from .metrics.copies import copies as look_for_copies
 from .names import RequestError, find
 from .progress import bar
 from .run import open_data
 from .settings import Recipe
-from .spaces import Label, Spec, Tokens
+from .spaces import Frames, Image, Label, Spec, Tokens
 
 
 class Asked(NamedTuple):
@@ -34,6 +36,9 @@ class Asked(NamedTuple):
     grid: bool = False
     walk: bool = False
     truncation: float | None = None
+    source: str | None = None
+    frames: int | None = None
+    futures: int | None = None
 
 
 def sample(run: Path, asked: Asked) -> dict[str, Any]:
@@ -44,6 +49,10 @@ def sample(run: Path, asked: Asked) -> dict[str, Any]:
     if not (run / "generator").is_dir():
         raise RequestError(f"{run} has no generator yet; it is written with the first checkpoint")
     G, spec, card = recipe.load_generator(run / "generator")
+    if isinstance(spec.c, Frames):
+        return foresee(run, G, spec, card, asked)
+    if asked.source is not None or asked.frames or asked.futures:
+        raise RequestError(f"--from, --frames and --futures are for runs that foresee; {run} makes {spec.x!r}")
     words, said = _words(run, spec, card, asked)
     n, columns = asked.n or 64, None
     z = asking.noise(G, n, asked.seed, asked.truncation)
@@ -122,6 +131,36 @@ def _read_back(run: Path, spec: Spec, x: Tensor, captions: list[str]) -> list[st
     return [f"read back: all that is mentioned is right in {told['obeyed']:.0%} ({parts})"] if "obeyed" in told else []
 
 
+def foresee(run: Path, G: Module, spec: Spec, card: dict[str, Any], asked: Asked) -> dict[str, Any]:
+    """Futures of a clip, or of n held-out pasts: strips (.png), an animation (.webp, .gif), an array (.npy)."""
+    assert isinstance(spec.c, Frames)
+    frames, futures = asked.frames or 16, asked.futures or 4
+    if frames < 1 or futures < 1:
+        raise RequestError(f"--frames {frames} and --futures {futures} must be at least 1")
+    if asked.source is None:
+        data = open_data(Recipe.of(RunFolder(run).recipe()))
+        c = data.heldout.take(torch.arange(min(asked.n or 4, len(data.heldout))))[1]
+        assert c is not None
+    else:
+        c = data_room.past_of(Path(asked.source), spec.c)[None]
+    made = recipe.roll(G, spec, c.repeat_interleave(futures, 0), frames, asked.seed)  # (pasts * futures, frames, ...)
+    whole = torch.cat([c.repeat_interleave(futures, 0), made], 1)
+
+    place = Path(asked.out) if asked.out else run / "drawn.webp"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if place.suffix == ".npy":
+        np.save(place, made.unflatten(0, (len(c), futures)).numpy())
+    elif place.suffix in (".webp", ".gif"):
+        show.film(whole, place)
+    elif place.suffix == ".png":
+        shown = torch.linspace(0, frames - 1, min(frames, 12)).round().long()
+        show.futures(c.repeat_interleave(futures, 0), made[:, shown], place)
+    else:
+        raise RequestError(f"--out {asked.out}: futures are written as .webp, .gif, .png (strips) or .npy")
+    what = f"{futures} futures of {frames} frames after {len(c)} past{'s' if len(c) > 1 else ''}"
+    return {"out": str(place), "n": len(made), "seen": card["seen"], "lines": [f"{what} at {card['seen']:,}: {place}"]}
+
+
 def evaluate(
     what: str,
     against: str | None,
@@ -132,11 +171,15 @@ def evaluate(
     resize: str | None = None,
     minutes: float = 5.0,
     device: str = "auto",
+    measures: str | None = None,
+    copies: str | None = None,
 ) -> dict[str, Any]:
     """Measures a run's average generator, or a folder or array of samples, against held-out data.
 
     extractor: names with commas between, or None for the usual ones; each gives a report of its own.
+    measures: names with commas between, "all", or None for the usual six; copies: a file for the suspicious pairs.
     """
+    wanted = MEASURES if measures is None else _chosen(measures)
     if minutes <= 0:
         raise RequestError(f"--minutes {minutes:g} must be above 0")
     run, place, card, c = Path(what), machine.pick(device, 0), {}, None
@@ -162,20 +205,58 @@ def evaluate(
             f"samples are {tuple(fake.shape[1:])}, {against} is {tuple(real.shape[1:])}; measure like with like"
         )
 
+    search = None if copies is None else _search(data, real, fake, Path(copies))
     m, reports = Making(data, weights, minutes, bar=bar), []
     for look in make(named or dict.fromkeys(usual(data.spec.x, weights)), m, resize):
         look.to(place)
         known = {side: reference(look, m, part, n) for side, part in (("real", "heldout"), ("others", "train"))}
         known["fake"] = taken(look, fake, data.spec.x, bar, "samples")
         world = None if reports else data.world
-        options = dict(seed=seed, c=c, others=others, known=known, data=against)
+        options = dict(seed=seed, c=c, others=others, known=known, data=against, measures=wanted)
         found: dict[str, Any] = dict(measured(real, fake, data.spec, world, look, **options))  # type: ignore[arg-type]
         found["notes"] += getattr(look, "notes", [])
         reports.append(found)
         if is_run:
             RunFolder(run).append("evaluations.jsonl", {"seen": card["seen"], "player": "average", **found})
     also = [{k: found[k] for k in ("extractor", "metrics", "ceiling", "notes")} for found in reports[1:]]
-    return reports[0] | {"also": also, "lines": _tables(reports)}
+    found = reports[0] | {"also": also} | ({} if search is None else {"copies": search})
+    return found | {"lines": _tables(reports) + _pairs(search, copies)}
+
+
+def _chosen(names: str) -> dict[str, Any]:
+    try:
+        return chosen(names)
+    except ValueError as error:
+        raise RequestError(f"--measures: {error}") from error
+
+
+def _search(data: data_room.Dataset, heldout: Tensor, fake: Tensor, sheet: Path, most: int = 10_000) -> dict[str, Any]:
+    """The search for copies among the first 10,000 training samples; the pairs go to a sheet, made beside training."""
+    train = data.train.take(range(min(most, len(data.train))))[0]
+    try:
+        found = look_for_copies(train, heldout, fake, data.spec.x)
+    except ValueError as error:
+        raise RequestError(f"--copies: {error}") from error
+    if isinstance(data.spec.x, Image | Frames):
+        both = torch.stack([x for i, j, _ in found.pairs for x in (fake[i], train[j])])
+        both = both if isinstance(data.spec.x, Image) else both[:, -1]
+        sheet.parent.mkdir(parents=True, exist_ok=True)
+        show.show(Image(both.shape[1], both.shape[-1]), both, sheet)
+    return found.asdict()
+
+
+def _pairs(search: dict[str, Any] | None, sheet: str | None) -> list[str]:
+    if search is None:
+        return []
+    rows = ["", f"  {search['verdict']}", f"    {'way of copying':16s} suspicious   held-out   by chance once in"]
+    for way, s in search["ways"].items():
+        often = f"{1 / s['p']:.3g}" if s["p"] > 0 else "never"
+        rows.append(f"    {way:16s} {s['share']:10.1%} {s['usual']:10.1%}   {often}")
+    mine, real = search["authenticity"], search["authenticity_heldout"]
+    rows.append(f"    authenticity     {_number(mine)}   held-out {real['value']:.4g}")
+    if search["c_t"]:
+        rows.append(f"    c_t              {_number(search['c_t'])}   below -3 is copying")
+    return [*rows, f"    pairs, made beside training: {sheet}"]
 
 
 def _samples(what: str, data: data_room.Dataset, n: int) -> Tensor:

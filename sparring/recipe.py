@@ -23,7 +23,7 @@ from .priors import PRIORS
 from .routes import unrolled
 from .schedules import constant, cosine, geometric, linear, rise_and_fall
 from .settings import Recipe
-from .spaces import Image, Label, Spec, Tokens, Vector
+from .spaces import Frames, Image, Label, Spec, Tokens, Vector
 from .spaces import from_json as spec_from_json
 from .spaces import to_json as spec_json
 from .terms import TERMS
@@ -47,12 +47,13 @@ def plan(r: Recipe, data: Dataset, device: torch.device) -> tuple[Recipe, list[s
     of_net = {} if ":" in r.net else sizes.options(find(sizes.PAIRS, r.net, "net"))
     defaults = DEFAULTS[type(spec.x)](r, spec, device) | {k: of_net.get(k, v) for k, v in NEUTRAL.items()}
     r = replace(r, **{k: v for k, v in defaults.items() if getattr(r, k) is None})
-    r = replace(r, lr_D=r.lr if r.lr_D is None else r.lr_D)
+    r = replace(r, lr_D=r.lr if r.lr_D is None else r.lr_D, join=r.join or _join(spec))
     if r.mismatch is None:
         told = r.condition == "caption" and not any("mismatch" in name for name in named_penalties(r))
         r = replace(r, mismatch=1.0 if told else 0.0)
     if isinstance(spec.x, Image):
-        reasons.append(f"slope penalties: r1 {r.r1:g} and r2 {r.r2:g} ((size / 32)^2 if left out), batch {r.batch}")
+        usual = "0.01 for next frames" if isinstance(spec.c, Frames) else "(size / 32)^2"
+        reasons.append(f"slope penalties: r1 {r.r1:g} and r2 {r.r2:g} ({usual} if left out), batch {r.batch}")
     if r.precision == "auto":
         r = replace(r, precision="bf16" if isinstance(spec.x, Image) and machine.fast_bf16(device) else "fp32")
         reasons.append(f"precision: {r.precision}, the faster of two on this machine for these networks")
@@ -70,6 +71,8 @@ def _vector(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
 
 
 def _image(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
+    if isinstance(spec.c, Frames):
+        return _frames(r, spec, device)
     side: int = spec.x.size  # type: ignore[union-attr]
     gamma = (side / 32) ** 2
     batch = 16 if side >= 24 and device.type == "cpu" else 64  # on a CPU many small steps learn more
@@ -79,6 +82,16 @@ def _image(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
     return (
         dict(r1=gamma, r2=gamma, gamma_end=0.1, z=64, batch=batch, samples=300_000, lr=lr, lr_D=lr_D, settle=1.0) | LATE
     )
+
+
+def _frames(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
+    lr = r.lr or 4e-3
+    own = dict(r1=0.01, r2=0.01, gamma_end=0.1, z=16, batch=32, samples=600_000, lr=lr, lr_D=lr / 2, settle=1.0)
+    return own | LATE
+
+
+def _join(spec: Spec) -> str:
+    return "modulate" if isinstance(spec.c, Frames) else "concat"
 
 
 DEFAULTS: dict[type, Callable[[Recipe, Spec, torch.device], dict[str, Any]]] = {Vector: _vector, Image: _image}
@@ -169,7 +182,8 @@ def contradictions(r: Recipe) -> Iterator[str]:
 def source(r: Recipe) -> Any:
     """What `data.open` opens: a world, a path, or what the user's own function makes."""
     if r.data in WORLDS:
-        return worlds.open(r.data, size=r.size)
+        with requested():
+            return worlds.open(r.data, size=r.size)
     if ":" in r.data and not Path(r.data).exists():
         return find({}, r.data, "data")()
     if not Path(r.data).exists():
@@ -192,7 +206,7 @@ def players(r: Recipe, spec: Spec) -> tuple[Module, Module]:
             able = sizes.options(pair)
             asked = {k: v for k in NEUTRAL if (v := getattr(r, k)) is not None and (k in able or v != NEUTRAL[k])}
             with requested():
-                G, D = sizes.build(r.net, spec, prior, width=r.width, join=r.join, **asked)
+                G, D = sizes.build(r.net, spec, prior, width=r.width, join=r.join or _join(spec), **asked)  # type: ignore[arg-type]
         if "feature_matching" in named_terms(r) and not hasattr(D, "features"):
             raise RequestError(f"feature_matching compares D.features(x, c), and the D of {r.net} has none: add it")
         with requested():
@@ -311,6 +325,22 @@ def draw(
             ci = spec.c.encode(ci)
         parts.append(spec.x.decode(G(noise[i : i + batch].to(device), ci)).cpu())
     return torch.cat(parts)
+
+
+@torch.no_grad()
+def roll(G: Module, spec: Spec, c: Tensor, frames: int, seed: int = 0) -> Tensor:
+    """`frames` frames after pasts c (n, T, ...), each made from G's own before it: (n, frames, ...), in stored form.
+
+    Each frame has fresh noise, the same for the same seed.
+    """
+    device, g = next(G.parameters()).device, generator("roll", seed)
+    assert spec.c is not None
+    past, made = spec.c.encode(c).to(device), []
+    for _ in range(frames):
+        x = spec.x.decode(G(G.prior.sample(len(c), g).to(device), past))  # type: ignore[union-attr]
+        past = torch.cat([past[:, 1:], spec.x.encode(x)[:, None]], 1)  # in bytes, as from a file
+        made.append(x.cpu())
+    return torch.stack(made, 1)
 
 
 def loss(r: Recipe) -> Loss:

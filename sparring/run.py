@@ -31,7 +31,7 @@ from .players import check_players
 from .probes import probe
 from .progress import Progress, tell
 from .settings import Recipe, difference
-from .spaces import Label, Tokens, Vector
+from .spaces import Frames, Label, Tokens, Vector
 from .spaces import to_json as spec_json
 from .stopping import stopping
 from .symptoms import diagnose
@@ -220,6 +220,8 @@ def draw_sheet(run: Run) -> None:
     """Samples of the average generator from fixed z: 64, or of points a cloud; a class or a caption a row."""
     if run.first:
         spec, columns = run.data.spec, None
+        if isinstance(spec.c, Frames):
+            return draw_futures(run)
         if isinstance(spec.c, Label | Tokens) and not isinstance(spec.x, Vector):
             x, columns = rows_of_conditions(run), 8
         else:
@@ -240,6 +242,19 @@ def rows_of_conditions(run: Run, columns: int = 8, rows: int = 16) -> Tensor:
     return recipe.draw(run.state.ema, spec, len(z), c=c.repeat_interleave(columns, 0), z=z)
 
 
+def draw_futures(run: Run, rows: int = 8, k: int = 5) -> None:
+    """Held-out pasts, what followed, and `k` frames that may follow, from fixed z; and a roll-out that moves."""
+    data, seed = run.data, chance.seed_of("sheet", run.recipe.seed)
+    real, c = data.heldout.take(torch.arange(min(rows, len(data.heldout))))
+    assert c is not None
+    n = len(c)
+    made = recipe.draw(run.state.ema, data.spec, n * k, seed, c.repeat_interleave(k, 0)).unflatten(0, (n, k))
+    show.futures(c, made, run.folder.path / f"samples/{run.state.seen:012d}", real)
+    if run.state.seen >= (run.recipe.samples or 0):
+        rolled = recipe.roll(run.state.ema, data.spec, c, 64, seed)
+        show.film(torch.cat([c, rolled], 1), run.folder.path / "samples/rolled.webp")
+
+
 def measure(run: Run, n: int, last: bool = False) -> dict[str, Any]:
     """A line of evaluations.jsonl: n samples of the average generator against held-out data.
 
@@ -251,7 +266,11 @@ def measure(run: Run, n: int, last: bool = False) -> dict[str, Any]:
     real = data.heldout.take(torch.arange(min(n, len(data.heldout))))[0]
     others = data.train.take(torch.arange(min(n, len(data.train))))[0] if last else None
     fake, c = drawn(run, n, "evaluation")
-    found = evaluate(real, fake, data.spec, data.world, seed=r.seed, c=c, others=others, ceiling=last, data=r.data)
+    try:
+        found = evaluate(real, fake, data.spec, data.world, seed=r.seed, c=c, others=others, ceiling=last, data=r.data)
+    except (ValueError, ArithmeticError, RuntimeError) as error:  # a measure never ends a run
+        say(run, f"not measured at {run.state.seen:,} samples: {error}")
+        return {}
     run.folder.append("evaluations.jsonl", {"seen": run.state.seen, "player": "average", **found})
     return found["metrics"] | {k: {"value": v} for k, v in found["truth"].items()}
 

@@ -45,7 +45,7 @@ class Recipe:
     """std of noise on all that D sees (a picture spans 2, points about 1); falls to 0 until 0.7 of the run"""
 
     terms: str = ""
-    """what G descends beside its loss: feature_matching=1, NAME=WEIGHT or module:name=WEIGHT, with commas between"""
+    """what G descends beside its loss: feature_matching, l1, l2, gradients or module:name, as NAME=WEIGHT,…"""
     adversarial: float = 1.0
     """weight of G's loss; at 0, G descends its terms alone"""
     history: float = 0.0
@@ -53,7 +53,7 @@ class Recipe:
     top_k: float = 1.0
     """the share of fakes, the most real to D, that G learns from; from all to this by half of the run"""
     unroll: int = 0
-    """steps of D that G thinks ahead (unrolled GAN); each costs about a turn of D and more"""
+    """turns of D that G thinks ahead (unrolled GAN); each costs about as much as a step without them"""
 
     net: str = "auto"
     """the pair of networks by name, auto, or module:name of a function (spec, prior, width) -> (G, D)"""
@@ -63,10 +63,10 @@ class Recipe:
     """what z is drawn from, by name or module:name of a class (dim)"""
     z: int | None = None
     """dimensions of z"""
-    join: Literal["concat", "add", "project", "modulate"] = "concat"
-    """how the generator joins z and its condition; modulate: the condition enters only the style (quick networks)"""
+    join: Literal["concat", "add", "project", "modulate"] | None = None
+    """how G joins z and its condition; modulate: the condition (of next frames, z) enters by the scale of channels"""
     norm: Literal["none", "batch", "virtual", "pixel"] | None = None
-    """the generator's norm; virtual: by a fixed batch, so that samples are independent of each other"""
+    """the generator's norm: none, batch, virtual (by a fixed batch: samples stay independent), or pixel"""
     group: int | None = None
     """samples whose spread D sees as one more feature (minibatch standard deviation); 1 = none"""
     kernels: int | None = None

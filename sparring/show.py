@@ -109,6 +109,30 @@ def strip(x: Tensor, scale: int | None = None, gap: int = 4) -> Picture.Image:
     return sheet(x.flatten(0, 1), columns=x.shape[1], scale=scale, gap=gap)
 
 
+def futures(past: Tensor, made: Tensor, path: str | Path, real: Tensor | None = None) -> Path:
+    """Writes strips (.png): each row past frames (n, T, ...), the real next one if known (n, ...), then those made.
+
+    made: bytes (n, k, C, H, W), k frames that may follow or k frames of one future; a wider gap parts what is from what
+    is made.
+    """
+    known = past if real is None else torch.cat([past, real[:, None]], 1)
+    scale = max(1, round(WIDTH / ((known.shape[1] + made.shape[1]) * past.shape[-1])))
+    left, right = strip(known, scale), strip(made, scale)
+    page = Picture.new("RGB", (left.width + 8 + right.width, left.height), PAPER)
+    page.paste(left, (0, 0))
+    page.paste(right, (left.width + 8, 0))
+    return _write(path, ".png", page.save)
+
+
+def film(clips: Tensor, path: str | Path, pause: int = 120) -> Path:
+    """Writes clips, bytes (n, T, C, H, W), side by side as they move: .gif by the path's suffix, else .webp."""
+    frames = [sheet(frame) for frame in clips.unbind(1)]
+    if Path(path).suffix == ".gif":
+        times = dict(duration=pause, loop=0, save_all=True, append_images=frames[1:])
+        return _write(path, ".gif", lambda aside: frames[0].save(aside, format="GIF", **times))
+    return _write(path, ".webp", lambda aside: _save_moving(frames, aside, pause, 8 * pause))
+
+
 def tidy(n: int) -> int:
     """The columns of a grid for n things, no wider than twice its height, with the fewest places empty."""
     return min(range(ceil(sqrt(n)), max(ceil(sqrt(n)), floor(sqrt(2 * n))) + 1), key=lambda c: (-n % c, c), default=1)

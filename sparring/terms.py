@@ -27,4 +27,23 @@ def feature_matching(t: Move) -> Tensor:
     return (real - fake).square().sum().expand(len(t.fake))
 
 
-TERMS: dict[str, Term] = {"feature_matching": feature_matching}
+def l1(t: Move) -> Tensor:
+    """mean |x - G(z, c)|: alone, a regression to the median of what may follow c."""
+    return wide(t.fake - t.real).abs().flatten(1).mean(1)
+
+
+def l2(t: Move) -> Tensor:
+    """mean (x - G(z, c))²: alone, a regression to the mean of what may follow c, which is blurred."""
+    return wide(t.fake - t.real).square().flatten(1).mean(1)
+
+
+def gradients(t: Move) -> Tensor:
+    """Mathieu et al. 2016, the gradient difference loss at α = 1: edges as strong as the real ones.
+
+    Mean over all neighbours, down and to the right, of | |x_i - x_j| - |y_i - y_j| |, of pictures (B, ..., H, W).
+    """
+    steps = lambda x: (wide(x).diff(dim=-2).abs(), wide(x).diff(dim=-1).abs())
+    return torch.cat([(a - b).abs().flatten(1) for a, b in zip(steps(t.real), steps(t.fake))], 1).mean(1)
+
+
+TERMS: dict[str, Term] = {"feature_matching": feature_matching, "l1": l1, "l2": l2, "gradients": gradients}

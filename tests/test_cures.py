@@ -1,6 +1,7 @@
 """One table of cures, many laws over it; and the formula of each against a second computation."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -204,6 +205,19 @@ def test_the_reference_is_fixed_and_comes_back():
     assert not torch.equal(other.G.z, z)
     other.G.load_state_dict(s.G.state_dict())
     assert torch.equal(other.G.z, z) and torch.equal(other.G.c, c)
+
+
+@pytest.mark.parametrize("cure", ["virtual batch norm", "spectral norm of both", "several"])
+@pytest.mark.parametrize("spec", [POINTS, PICTURES], ids=["points", "pictures"])
+def test_a_saved_generator_draws_what_it_drew(cure, spec, tmp_path):
+    m, s = ready(cure, spec)
+    step(m, s, *batch(spec))
+    net = "plain" if spec == POINTS else "quick"
+    r = Recipe(**dict(net=net, lr_D=1e-2) | BASE | DONE | CURES[cure])
+    recipe.save_generator(tmp_path, s.ema, r, SimpleNamespace(spec=spec, classes=None), s.seen)
+    G, _, _ = recipe.load_generator(tmp_path)
+    z, c = torch.randn(5, 2), None if spec.c is None else torch.tensor([0, 1, 2, 0, 1])
+    assert torch.equal(G(z, c), s.ema(z, c))
 
 
 def test_spectral_norm_leaves_the_largest_singular_value_at_one():

@@ -10,7 +10,7 @@ from torch.nn.functional import avg_pool2d, pad
 from sparring.evaluate import evaluate
 from sparring.extractors import cheap, features, played, taken
 from sparring.extractors.untrained import Identity, RandomConv
-from sparring.metrics import MEASURES, measure
+from sparring.metrics import EVERY, MEASURES, chosen, measure
 from sparring.spaces import Frames, Image, Label, Spec, Tokens, Vector, any_samples
 
 SPACES = [Vector(3), Image(1, 8), Image(3, 17), Image(3, 64), Image(1, 1), Frames(3, 1, 16), Tokens(12, 20)]
@@ -179,3 +179,25 @@ def test_known_features_are_taken_only_from_the_same_extractor():
 def test_pictures_that_are_not_bytes_are_refused():
     with pytest.raises(ValueError, match=r"uint8 from 0 to 255, and these are torch.float32; use space.decode"):
         evaluate(blobs(60), blobs(60, 1) / 127.5 - 1, SPEC)
+
+
+def test_measures_are_chosen_by_name_and_each_gets_what_it_asks_for():
+    wanted = chosen("kid, vendi,spectrum")
+    found = evaluate(blobs(60), blurred(blobs(60, 1)), SPEC, measures=wanted)
+    assert list(found["metrics"]) == ["kid", "vendi", "spectrum"]
+    assert found["ceiling"]["spectrum"]["value"] < found["metrics"]["spectrum"]["value"]
+    assert list(chosen("all")) == list(EVERY)
+
+    points = evaluate(torch.randn(60, 2), torch.randn(60, 2), Spec(Vector(2)), measures=wanted)
+    assert list(points["metrics"]) == ["kid", "vendi"]
+    assert any("spectrum is left out: it asks for pictures" in note for note in points["notes"])
+
+    words = torch.randint(9, (60, 6))
+    assert list(evaluate(words, words, Spec(Tokens(6, 9)), measures=chosen("bleu"))["metrics"]) == ["bleu"]
+
+
+def test_a_measure_that_there_is_not_is_refused_with_the_nearest():
+    with pytest.raises(ValueError, match="'kld' is none of all, fid, kid.*; did you mean kid"):
+        chosen("fid,kld")
+    with pytest.raises(ValueError, match="no measure is named"):
+        chosen(",")

@@ -1,6 +1,7 @@
 """Laws of every extractor, and of what anybody brings."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -167,7 +168,9 @@ def patches():
     return Patches()
 
 
-@pytest.mark.parametrize("thing", [Patches, Patches(), patches, mean, nn.Flatten()], ids=str)
+@pytest.mark.parametrize(
+    "thing", [Patches, Patches(), patches, mean, nn.Flatten()], ids=("class", "module", "patches", "mean", "flatten")
+)
 def test_any_module_or_function_is_an_extractor(thing):
     m = Making(dataset(Image(1, 20)))
     E = one("mine:thing", m, thing=thing)
@@ -186,6 +189,18 @@ def test_its_own_name_is_taken_at_its_word():
     m = Making(dataset(Image(3, 20)))
     assert one("mine:Named", m, thing=Named).name == "mine-3-clean"
     assert one("mine:Named", m, "tf1", thing=Named).name == "mine-3-tf1"
+
+
+def test_the_example_of_the_docs(monkeypatch):
+    text = (Path(__file__).parents[1] / "docs" / "extractors.md").read_text()
+    code = text.partition("# mine.py\n")[2].partition("```")[0]
+    monkeypatch.setattr(torch.hub, "load", lambda *a, **k: nn.Sequential(nn.AvgPool2d(56), nn.Flatten()))
+    scope: dict = {}
+    exec(code, scope)
+    m = Making(dataset(Image(1, 20)))
+    f = reference(one("mine:Dino", m, thing=scope["Dino"]), m, "train", 24)
+    assert f.source == "dinov2-l-clean"
+    assert f.features.shape == (24, 48)
 
 
 def test_what_is_no_extractor_is_refused():

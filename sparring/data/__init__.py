@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from . import cache as caches
+from .clips import past_of
 from .drawn import drawn
 from .errors import DataError
 from .order import batches
@@ -24,7 +25,7 @@ from .split import Dataset, Split
 from .store import by_class, load
 from .words import LONGEST, Vocabulary, by_caption
 
-__all__ = ["DataError", "Dataset", "Split", "Vocabulary", "batches", "open", "summary"]
+__all__ = ["DataError", "Dataset", "Split", "Vocabulary", "batches", "open", "past_of", "summary"]
 
 CONDITIONS = (None, "none", "class", "caption")
 

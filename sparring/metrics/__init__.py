@@ -5,6 +5,7 @@ several processes, go into a `Bank` (features), into `RunningMoments` or into `L
 """
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from types import MappingProxyType
 
 from .bank import Bank
@@ -29,6 +30,7 @@ from .neighbours import (
 from .spectrum import spectrum
 from .transport import sliced, wasserstein
 from .two_samples import c2st, js, ndb, one_nn
+from .words import ON_WORDS
 
 MEASURES: Mapping[str, Of[Measure]] = MappingProxyType(  # what is always measured
     {
@@ -60,10 +62,28 @@ ON_FEATURES: Mapping[str, Of[Measure]] = MappingProxyType(
 
 ON_PICTURES: Mapping[str, Of[Measure]] = MappingProxyType({"spectrum": spectrum})  # of pictures in stored form
 
+EVERY: Mapping[str, Of[Measure]] = MappingProxyType({**ON_FEATURES, **ON_PICTURES, **ON_WORDS})
+
+
+def chosen(names: str) -> dict[str, Of[Measure]]:
+    """The measures of a list of names with commas between, or of "all"; ValueError, with the nearest, at another."""
+    wanted = list(EVERY) if names.strip() == "all" else [name.strip() for name in names.split(",") if name.strip()]
+    for name in wanted:
+        if name not in EVERY:
+            near = get_close_matches(name, EVERY, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise ValueError(f"{name!r} is none of all, {', '.join(EVERY)}{hint}")
+    if not wanted:
+        raise ValueError(f"no measure is named; there are all, {', '.join(EVERY)}")
+    return {name: EVERY[name] for name in wanted}
+
+
 __all__ = [
+    "EVERY",
     "MEASURES",
     "ON_FEATURES",
     "ON_PICTURES",
+    "ON_WORDS",
     "Bank",
     "Labels",
     "Measure",
@@ -75,6 +95,7 @@ __all__ = [
     "borji_mode_score",
     "c2st",
     "cas",
+    "chosen",
     "coverage",
     "density",
     "fid",

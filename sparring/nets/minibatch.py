@@ -51,7 +51,8 @@ class MinibatchDiscrimination(nn.Module):
         self.T = nn.Parameter(torch.randn(features, kernels, PER_KERNEL) / (PER_KERNEL * features**0.5))
 
     def forward(self, f: Tensor) -> Tensor:
-        M = torch.einsum("na,akd->dnk", wide(f), wide(self.T))
+        with torch.autocast(f.device.type, enabled=False):  # near samples differ in the last digits
+            M = torch.einsum("na,akd->dnk", wide(f), wide(self.T))
         distance = sum((m[:, None] - m[None]).abs() for m in M)  # (B, B, kernels); cdist has no second derivative
         return (-distance).exp().sum(1).to(f.dtype)  # type: ignore[union-attr]
 

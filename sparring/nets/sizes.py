@@ -8,8 +8,8 @@ import torch
 from torch.nn import Module
 
 from ..priors import Prior
-from ..spaces import Image, Spec, Vector
-from . import dcgan, image, quick, vector
+from ..spaces import Frames, Image, Spec, Vector
+from . import dcgan, frame, image, quick, vector
 from .conditions import How
 
 Size = Literal["tiny", "small", "medium", "large"]
@@ -39,6 +39,7 @@ PAIRS = {
     "quick": Pair(quick.pair, "images in minutes on a CPU", (16, 32, 64, 128)),
     "dcgan": Pair(dcgan.pair, "images by the recipe of the texts", (16, 32, 64, 128)),
     "r3gan": Pair(image.pair, "images by norm-free residual networks, for a GPU and hours", (64, 192, 384, 768)),
+    "frame": Pair(frame.pair, "the next frame from past ones, by a U-Net", (16, 32, 64, 128)),
 }
 
 
@@ -56,8 +57,11 @@ def choose(spec: Spec, examples: int, device: torch.device | str = "cpu") -> Cho
     match spec.x:
         case Vector(dim):
             return Choice("vector", w := vector.sizes(spec).width, f"vector, width {w}: points of {dim} dimensions")
+        case Image(_, side) if isinstance(spec.c, Frames):
+            size: Size = "small" if on == "cpu" else "medium"
+            name, why = "frame", f"{on.upper()}, {side}×{side}, the next of frames"
         case Image(_, side) if on == "cpu":
-            size: Size = "tiny" if side > 128 else "small"
+            size = "tiny" if side > 128 else "small"
             name, why = "quick", f"CPU, {side}×{side}"
         case Image(_, side):
             size = "tiny" if examples < 2_000 else "small" if examples < 20_000 else "medium"
