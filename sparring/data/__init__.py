@@ -16,13 +16,13 @@ from . import cache as caches
 from .clips import past_of
 from .drawn import drawn
 from .errors import DataError
-from .order import batches
+from .order import batches, places
 from .pictures import FITS
 from .sources import find
 from .split import Dataset, Split
 from .store import by_class, load
 
-__all__ = ["DataError", "Dataset", "Split", "batches", "open", "past_of", "summary"]
+__all__ = ["DataError", "Dataset", "Split", "batches", "open", "past_of", "places", "summary"]
 
 CONDITIONS = (None, "none", "class")
 

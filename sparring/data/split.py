@@ -22,13 +22,14 @@ class Split:
 
     x: (N, ...) uint8 or float32, on disk and mapped into memory; c: (N, ...) what they are made from, or None.
     labels: (N,) int64 classes where they are known, whether or not they are c.
-    told: the file of their captions, a line each, or None.
+    told: the file of their captions, a line each, or None; named: the file of their own names, or None.
     """
 
     x: np.ndarray
     c: np.ndarray | None = None
     labels: np.ndarray | None = None
     told: Path | None = None
+    named: Path | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -37,6 +38,15 @@ class Split:
         """Copies of the examples at these places, in this order: (x, c)."""
         i = np.asarray(indices, dtype=np.int64)
         return torch.from_numpy(self.x[i]), None if self.c is None else torch.from_numpy(self.c[i])
+
+    def names(self, indices: np.ndarray | Sequence[int]) -> list[str]:
+        """What the examples at these places are called: their files, or else their numbers."""
+        if self.named is None:
+            return [f"example {i}" for i in indices]
+        wanted = {int(i) for i in indices}
+        with self.named.open(encoding="utf-8") as file:
+            found = {i: json.loads(line) for i, line in enumerate(file) if i in wanted}
+        return [found[int(i)] for i in indices]
 
     @cached_property
     def captions(self) -> list[list[str]] | None:
