@@ -25,10 +25,10 @@ from sparring import data, machine, worlds
 from sparring.nets import sizes
 from sparring.penalties import r1, r2
 from sparring.priors import Normal
-from sparring.probes import probe
-from sparring.run import Tally
+from sparring.probes import panel, probe
 from sparring.schedules import constant
 from sparring.spaces import Image, Spec
+from sparring.tally import Tally
 from sparring.train import Method, State, step
 
 GAMMA = 0.2
@@ -145,15 +145,17 @@ def main() -> None:
 
     def look() -> None:
         tally.row(m, s)
-        probe(s, x, None, z)
+        probe(m, s, shown)
 
     def counted() -> None:
-        tally.add(step(m, s, x))
+        tally.add(step(m, s, x), 0)
 
+    examples = [((torch.rand(256, 3, 32, 32) * 2 - 1).contiguous(memory_format=torch.channels_last), None)] * 8
+    shown = panel(z, examples, examples)
     x = x[:16].contiguous(memory_format=torch.channels_last)
     counted()
-    tally.add({"D/loss": torch.ones(64)})
-    seen = ratio(lambda: (tally.add({"D/loss": torch.ones(64)}), look()), counted, args.rounds, each=2)
+    tally.add({"D/loss": torch.ones(64)}, 0)
+    seen = ratio(lambda: (tally.add({"D/loss": torch.ones(64)}, 0), look()), counted, args.rounds, each=2)
     every = 88_000 // 150 // 16  # steps between two looks of a run of eight minutes
     found["probes and log over training"] = {k: v / every for k, v in seen.items()} | {"every_steps": every}
     found["memory"] = memory(args.steps)

@@ -120,6 +120,18 @@ def evaluate(argv: Sequence[str]) -> int:
     return _print(readers.evaluate(**{k: v for k, v in vars(args).items() if k != "json"}), args.json)
 
 
+def diagnose(argv: Sequence[str]) -> int:
+    """say what is wrong with a run, live or finished, or with the log of any trainer, and what to try"""
+    p = _parser("diagnose", diagnose)
+    p.add_argument("--deep", action="store_true", help="also eigenvalues, path-angle and duality gap: takes minutes")
+    p.add_argument("--json", action="store_true", help="print one JSON document")
+    args = _with_positional(p, argv, "run", "a run's folder; or a .csv, .jsonl or printed log with losses and scores")
+    from . import doctor
+
+    found, lines = doctor.visit(Path(args.run), args.deep)
+    return _print(found if args.json else {"lines": lines}, args.json)
+
+
 def compare(argv: Sequence[str]) -> int:
     """lay runs side by side: what differs in their settings, what they reached"""
     p = _parser("compare", compare)
@@ -156,7 +168,7 @@ def worlds(argv: Sequence[str]) -> int:
     return 0
 
 
-COMMANDS = {f.__name__: f for f in (train, resume, sample, evaluate, compare, report, worlds)}
+COMMANDS = {f.__name__: f for f in (train, resume, sample, evaluate, diagnose, compare, report, worlds)}
 
 HELP = f"""sparring {__version__}: train, diagnose and measure adversarial generators
 

@@ -153,11 +153,16 @@ class RunFolder:
         file = self.path / name
         return list(_whole_lines(file)) if file.exists() else []
 
+    def write_rows(self, name: str, rows: list[dict[str, Any]]) -> None:
+        """A whole .jsonl file; none where there are no rows and was no file."""
+        if rows or (self.path / name).exists():
+            self.write(name, lambda aside: aside.write_text("".join(json.dumps(r) + "\n" for r in rows)))
+
     def forget_after(self, name: str, seen: int) -> None:
         """Keeps of a .jsonl file what happened up to `seen` samples: a resumed run writes the rest anew."""
         if (self.path / name).exists():
             kept = [r for r in self.rows(name) if r.get("seen", r.get("since", 0)) <= seen]
-            self.write(name, lambda aside: aside.write_text("".join(json.dumps(r) + "\n" for r in kept)))
+            self.write_rows(name, kept)
 
     # -- checkpoints --------------------------------------------------------------------------------------------------
 

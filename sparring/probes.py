@@ -1,49 +1,323 @@
-"""What is measured while they play: cheap numbers that say how the game stands, on held-out data and fixed z."""
+"""What is measured while they play: cheap numbers that say how the game stands, on the same examples and z every time.
+
+    p = panel(z, train, heldout)        # once
+    probe(m, s, p)                      # now and then: {"spread": .9, "slope/fake": .4, ...}
+
+A look changes nothing: players, buffers, modes and torch's own generators are as they were.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import Module
+from torch.nn.functional import adaptive_avg_pool2d, one_hot
+from torch.optim import Optimizer
 
-from .train import State
+from .chance import seeded
+from .train import Batch, Method, State
+from .turns import each
+
+BANK = 2048  # examples of each split, at most, among which neighbours are sought
+CELLS = 8  # parts of the data, where it has no classes
+RANK = 3  # of the neighbour that bounds the ball around a sample
+
+
+class Panel(NamedTuple):
+    """What the players are shown at every look; x in played form, marks (n, d) are what samples are compared by."""
+
+    z: Tensor  # (n, dim)
+    train: Batch  # n examples that D trains on
+    heldout: Batch  # n that it never does
+    known: Tensor  # marks of many training examples
+    unknown: Tensor  # marks of many held-out ones
+    cell: Tensor  # (len(unknown), K) one for the class or the part of the data that a held-out example is of
+    usual: Tensor  # `lonely` of held-out examples: its least twentieth, ()
+
+
+class Marks(NamedTuple):
+    """Samples as they are compared, and as their mirror images would be."""
+
+    x: Tensor  # (n, d)
+    mirrored: Tensor
+
+
+def panel(z: Tensor, train: Sequence[Batch], heldout: Sequence[Batch], labels: Tensor | None = None) -> Panel:
+    """z (n, dim), and examples of either split in played form, by batches; `labels` of the held-out ones, if known."""
+    first = lambda parts: (_cat([x for x, _ in parts], len(z)), _cat([c for _, c in parts if c is not None], len(z)))
+    known = torch.cat([marks(x).x for x, _ in train])
+    unknown = Marks(*(torch.cat(list(m)) for m in zip(*(marks(x) for x, _ in heldout))))
+    usual = lonely(nearest(unknown, known)).quantile(0.05)
+    (x, c), (y, e) = first(train), first(heldout)
+    n = min(len(z), len(x), len(y))  # type: ignore[arg-type]
+    cut = lambda t: None if t is None else t[:n]
+    return Panel(z[:n], (x[:n], cut(c)), (y[:n], cut(e)), known, unknown.x, cells(unknown.x, labels, n), usual)  # type: ignore
 
 
 @torch.no_grad()
-def probe(s: State, x: Tensor, c: Tensor | None, z: Tensor) -> dict[str, float]:
-    """One look at the players: x, c are held-out data in played form, (B, ...), z is fixed, (B, dim).
+def probe(m: Method, s: State, p: Panel) -> dict[str, float]:
+    """One look at the players.  Scores are D's of clear samples; `n` is the number of the panel's z.
 
-    score/heldout: D's mean score on data that it never trained on; far below score/real means that it memorises.
-    spread: mean distance between generated samples over that between real ones; far below 1 means collapse.
-    duplicates: the share of generated samples whose nearest neighbour is ten times nearer than usual.
+    score/train, score/heldout, score/drawn: D's mean score on examples that it trains on, that it never does, and on
+        fakes; score/average on those of the average generator.
+    accuracy/train, accuracy/heldout: how often D puts a real example above a fake; 1/2 is guessing.
+    overfit/known: how often D puts a training example above a held-out one; 1/2 means that it knows none by heart.
+    overfit/sign, overfit/gap: r_t of Karras et al. 2020, the mean sign of training scores about the middle of the
+        game, and the share of the gap between training examples and fakes that held-out examples do not have.
+    slope/real, slope/fake: mean |grad_x D| of each sample.
+    push: mean |grad_x loss| at fakes, all that G is told; push over slope/fake is what the loss lets through.
+    G/grad, D/grad; G/step, D/step: norm of the last gradient; length of the last step over that of the weights.
+    D/bound: share of D's weights that have the greatest magnitude of all: where they are clipped.
+    spread: mean distance between fakes over that between real examples.
+    duplicates: share of fakes whose nearest neighbour is ten times nearer than usual.
+    precision, recall, coverage: of n fakes and n held-out examples, with balls out to the third neighbour.
+    missing: share of the data in parts of it (classes, or 8 clusters) that get less than a quarter of their due.
+    uneven: total variation between the shares of those parts among fakes and among held-out examples.
+    near: how often the nearest of all examples (or of their mirror images) is a held-out one, over how often it would
+        be if fakes knew nothing of the split; below 1 they are nearer to the training set.  Of held-out examples no
+        more are taken than there are training ones.
+    copies: share of fakes as close to one training example and far from all others as 5 % of held-out examples are.
+    condition/sample: how far another condition moves a sample, over how far another z does.
+    condition/score: how much less a real example scores with another's condition, over the std of scores.
+    leak: share of fakes that lie nearer to transformed examples than to clear ones, beyond that of real examples.
+    swing: rms distance of fakes from those of the average generator, over the mean distance of real examples.
     G/average: distance of the average generator's parameters from G's, over the size of G's.
     """
-    training = s.D.training, s.G.training
-    s.D.eval()
-    s.G.eval()
-    fake = s.G(z, c).float()
-    d_heldout = s.D(x, c).float()
-    s.D.train(training[0])
-    s.G.train(training[1])
+    k = max(len(p.z) // 4, 1)
+    (x, c), (y, e) = p.train, p.heldout
+    with playing(s), torch.autocast(x.device.type, torch.bfloat16, enabled=m.bf16):
+        fake, average = s.G(p.z, e).float(), s.ema(p.z[:k], _cut(e, k)).float()
+        d_train, d_average = score(s.D, x, c), score(s.D, average, _cut(e, k))
+        d_held, slope_held = sloped(s.D, y, e, k)
+        d_fake, slope_fake = sloped(s.D, fake, e, k)
+        found = condition(s, p, fake, d_held, k) if e is not None else {}
 
-    real_pairs, fake_pairs = distances(x), distances(fake)
-    near = 0.1 * real_pairs.min(1).values.median()
-    return {
-        "score/heldout": d_heldout.mean().item(),
-        "spread": (fake_pairs.nanmean() / real_pairs.nanmean()).item(),
-        "duplicates": (fake_pairs.min(1).values < near).float().mean().item(),
+    real, fakes = marks(y), marks(fake)
+    between, within = torch.cdist(real.x, fakes.x), pairs(real.x)
+    found |= neighbours(between, within, pairs(fakes.x)) | parts(p, fakes) | copies(p, fakes)
+    if m.augment is not None and x.ndim > 2:
+        found |= leak(m, s, p, real, fakes)
+    found |= {
+        "score/train": d_train.mean(),
+        "score/heldout": d_held.mean(),
+        "score/drawn": d_fake.mean(),
+        "score/average": d_average.mean(),
+        "accuracy/train": above(d_train, d_fake),
+        "accuracy/heldout": above(d_held, d_fake),
+        "overfit/known": above(d_train, d_held),
+        "overfit/sign": (d_train - (d_train.mean() + d_fake.mean()) / 2).sign().mean(),
+        "overfit/gap": (d_train.mean() - d_held.mean()) / (d_train.mean() - d_fake.mean()).abs().clamp_min(1e-9),
+        "slope/real": slope_held.mean(),
+        "slope/fake": slope_fake.mean(),
+        "push": (slope_fake * saturation(m, d_held, d_fake)[:k]).mean(),
+        "swing": (fake[:k] - average).flatten(1).square().sum(1).mean().sqrt() / plain(y).nanmean(),
         "G/average": apart(s.ema, s.G),
     }
+    if m.project is not None:
+        found["D/bound"] = at_bound(s.D)
+    return {name: float(v) for name, v in (found | moves(s)).items()}
 
 
-def distances(x: Tensor) -> Tensor:
-    """Distances between all samples, each row without the sample itself: (B, B - 1)."""
-    flat = x.flatten(1)
-    d = torch.cdist(flat, flat)
+# -- the critic -------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def playing(s: State) -> Iterator[None]:
+    """Inside, both players are asked, not trained."""
+    before = s.D.training, s.G.training
+    s.D.eval()
+    s.G.eval()
+    yield
+    s.D.train(before[0])
+    s.G.train(before[1])
+
+
+def score(D: Module, x: Tensor, c: Tensor | None) -> Tensor:
+    """One score a sample, (n,)."""
+    return each(D(x, c).float())
+
+
+def sloped(D: Module, x: Tensor, c: Tensor | None, k: int) -> tuple[Tensor, Tensor]:
+    """The scores of all (n,), and |grad_x D| of the first k."""
+    with torch.enable_grad():
+        some = x[:k].detach().requires_grad_()
+        d = score(D, some, _cut(c, k))
+        (slope,) = torch.autograd.grad(d.sum(), some)
+    rest = [score(D, x[k:], None if c is None else c[k:])] if len(x) > k else []
+    return torch.cat([d.detach(), *rest]), slope.float().flatten(1).norm(dim=1)
+
+
+def saturation(m: Method, d_real: Tensor, d_fake: Tensor) -> Tensor:
+    """|d loss / d score| of each fake: how much of the critic's slope reaches G, (n,)."""
+    with torch.enable_grad():
+        d_fake = d_fake.detach().requires_grad_()
+        (slope,) = torch.autograd.grad(m.loss.generator(d_real, d_fake).sum(), d_fake)
+    return slope.abs()
+
+
+def above(a: Tensor, b: Tensor) -> Tensor:
+    """P(a > b), ties counting half: (n,), (m,) -> ()."""
+    return ((a[:, None] - b).sign().mean() + 1) / 2
+
+
+def at_bound(net: Module) -> Tensor:
+    """The share of weights of the greatest magnitude of all."""
+    weights = torch.cat([q.detach().flatten().abs() for q in net.parameters()])
+    return (weights > 0.999 * weights.max()).float().mean()
+
+
+def moves(s: State) -> dict[str, Tensor]:
+    """Norms of the last gradients, and of the last steps over those of the weights."""
+    found = {}
+    for name, net, opt in (("G", s.G, s.opt_G), ("D", s.D, s.opt_D)):
+        grads = [q.grad for q in net.parameters() if q.grad is not None]
+        if grads:
+            found[f"{name}/grad"] = norm(grads)
+        if taken := last_step(opt):
+            found[f"{name}/step"] = norm(taken) / norm(list(net.parameters())).clamp_min(1e-12)
+    return found
+
+
+def last_step(opt: Optimizer) -> list[Tensor]:
+    """What the optimizer took from each parameter at its last step: Adam's or RMSprop's, of others the plain one."""
+    taken = []
+    for group in opt.param_groups:
+        for q in group["params"]:
+            known = opt.state.get(q, {})
+            if "exp_avg_sq" in known:
+                b1, b2 = group["betas"]
+                t = float(known["step"])
+                size = (known["exp_avg_sq"] / (1 - b2**t)).sqrt() + group["eps"]
+                taken.append(known["exp_avg"] / size * (group["lr"] / (1 - b1**t)))
+            elif q.grad is not None:
+                size = known["square_avg"].sqrt() + group["eps"] if "square_avg" in known else 1.0
+                taken.append(q.grad / size * group["lr"])
+    return taken
+
+
+def norm(tensors: Sequence[Tensor]) -> Tensor:
+    """The length of them all as one vector."""
+    return torch.stack([t.detach().float().square().sum() for t in tensors]).sum().sqrt()
+
+
+# -- the samples ------------------------------------------------------------------------------------------------------
+
+
+def marks(x: Tensor) -> Marks:
+    """What samples are compared by, cheaply: pictures and frames at 8 pixels a side, anything else as it is."""
+    if x.ndim < 4:
+        return Marks(flat := x.flatten(1).float(), flat)
+    small = adaptive_avg_pool2d(x.flatten(1, -3).float(), min(8, x.shape[-1]))
+    return Marks(small.flatten(1), small.flip(-1).flatten(1))
+
+
+def pairs(x: Tensor) -> Tensor:
+    """Distances between all samples (n, d), each row without the sample itself: (n, n - 1)."""
+    d = torch.cdist(x, x)
     return d[~torch.eye(len(x), dtype=torch.bool, device=x.device)].view(len(x), len(x) - 1)
 
 
-def apart(a: Module, b: Module) -> float:
+def plain(x: Tensor) -> Tensor:
+    return pairs(x.flatten(1).float())
+
+
+def neighbours(between: Tensor, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+    """Distances (real, fake), and among each (n, n - 1), to the shares of samples in the others' balls."""
+    ball = lambda d: d.kthvalue(min(RANK, d.shape[1]), 1).values if d.shape[1] else d.new_zeros(len(d))
+    ball_real, ball_fake = ball(real), ball(fake)
+    near = 0.1 * real.min(1).values.median() if real.shape[1] else torch.tensor(0.0)
+    share = lambda hit: hit.float().mean()
+    return {
+        "spread": fake.nanmean() / real.nanmean(),
+        "duplicates": share(fake.min(1).values < near) if fake.shape[1] else torch.tensor(0.0),
+        "precision": share((between <= ball_real[:, None]).any(0)),
+        "recall": share((between <= ball_fake).any(1)),
+        "coverage": share(between.min(1).values <= ball_real),
+    }
+
+
+def cells(x: Tensor, labels: Tensor | None, n: int) -> Tensor:
+    """(m, K) ones for the part of the data that each of m examples is of: its class, if n samples have 6 of each."""
+    if labels is not None and 1 < (k := int(labels.max()) + 1) <= n / 6:
+        return one_hot(labels[: len(x)].long(), k).float().to(x.device)
+    from sklearn.cluster import KMeans
+
+    k = min(CELLS, len(x))
+    means = KMeans(k, n_init=4, random_state=0)  # pyright: ignore[reportArgumentType]
+    found = means.fit_predict(x.cpu().numpy())
+    return one_hot(torch.from_numpy(found).long(), k).float().to(x.device)
+
+
+def parts(p: Panel, fakes: Marks) -> dict[str, Tensor]:
+    """How the fakes are shared among the parts of the data, each being of that of its nearest held-out example."""
+    got = p.cell[torch.cdist(fakes.x, p.unknown).argmin(1)].mean(0)
+    due = p.cell.mean(0)
+    return {"missing": due[got < due / 4].sum(), "uneven": (got - due).abs().sum() / 2}
+
+
+def nearest(a: Marks, known: Tensor) -> Tensor:
+    """Distances to the five nearest of the known, of a sample or its mirror image, whichever has the nearer: (n, 5)."""
+    k = min(5, len(known))
+    straight, mirrored = (torch.cdist(x, known).topk(k, largest=False).values for x in a)
+    return torch.where((mirrored[:, :1] < straight[:, :1]), mirrored, straight)
+
+
+def lonely(near: Tensor) -> Tensor:
+    """The distance to the nearest over that to the fifth: small for a copy, near 1 for what is like many."""
+    return near[:, 0] / near[:, -1].clamp_min(1e-9)
+
+
+def copies(p: Panel, fakes: Marks) -> dict[str, Tensor]:
+    """How near the fakes are to training examples, beside held-out ones."""
+    others = p.unknown[: len(p.known)]
+    known, unknown = nearest(fakes, p.known), nearest(fakes, others)
+    due = len(others) / (len(p.known) + len(others))
+    return {
+        "near": (unknown[:, 0] < known[:, 0]).float().mean() / due,
+        "copies": (lonely(known) < p.usual).float().mean(),
+    }
+
+
+def leak(m: Method, s: State, p: Panel, real: Marks, fakes: Marks) -> dict[str, Tensor]:
+    """Whether fakes look like what D sees through its glass, and real examples do not."""
+    assert m.augment is not None
+    (x, _), (y, _) = p.train, p.heldout
+    with seeded(y.device, "look", m.seed, s.seen):
+        seen = marks(m.augment(y, s.memory, s.seen)(y)).x
+    nearer = lambda a: (torch.cdist(a, seen).min(1).values < torch.cdist(a, real.x).min(1).values).float().mean()
+    return {"leak": nearer(fakes.x) - nearer(marks(x).x)}
+
+
+def condition(s: State, p: Panel, fake: Tensor, d_held: Tensor, k: int) -> dict[str, Tensor]:
+    """What another condition changes, where the neighbour's is another."""
+    (y, e), other = p.heldout, p.heldout[1].roll(1, 0)  # type: ignore[union-attr]
+    assert e is not None
+    differs = (e != other).flatten(1).any(1) if e.ndim > 1 else e != other
+    at = differs.nonzero()[:k, 0]
+    if not len(at):
+        return {}
+    size = lambda x: x.flatten(1).norm(dim=1).mean()
+    by_c = size(s.G(p.z[at], other[at]).float() - fake[at])
+    by_z = size(s.G(p.z.roll(1, 0)[at], e[at]).float() - fake[at])
+    lost = d_held[at] - score(s.D, y[at], other[at])
+    return {
+        "condition/sample": by_c / by_z.clamp_min(1e-9),
+        "condition/score": lost.mean() / d_held.std().clamp_min(1e-9),
+    }
+
+
+def apart(a: Module, b: Module) -> Tensor:
     """|a - b| / |b| over all parameters."""
-    pairs = list(zip(a.parameters(), b.parameters()))
-    gap = sum((p - q).float().square().sum() for p, q in pairs)
-    size = sum(q.float().square().sum() for _, q in pairs)
-    return (torch.as_tensor(gap).sqrt() / torch.as_tensor(size).sqrt().clamp_min(1e-12)).item()
+    gap = norm([q - r for q, r in zip(a.parameters(), b.parameters())])
+    return gap / norm(list(b.parameters())).clamp_min(1e-12)
+
+
+def _cut(c: Tensor | None, k: int) -> Tensor | None:
+    return None if c is None else c[:k]
+
+
+def _cat(parts: Sequence[Tensor], n: int) -> Tensor | None:
+    """The first n of what comes in parts."""
+    return torch.cat(list(parts))[:n] if parts else None

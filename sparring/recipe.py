@@ -16,6 +16,7 @@ from . import augment, machine, penalties, worlds
 from .chance import generator
 from .data import Dataset
 from .losses import LOSSES, Loss, smoothed, top_k
+from .metrics import MEASURES
 from .names import RequestError, find, nearest, requested
 from .nets import sizes, vector
 from .nets.blocks import pyramid, spectral
@@ -62,6 +63,8 @@ def plan(r: Recipe, data: Dataset, device: torch.device) -> tuple[Recipe, list[s
 
 
 NEUTRAL = dict(norm="none", group=1, kernels=0, pack=1)  # of the networks' options: as if there were none
+TRUTHS = ("modes", "quality", "valid", "kl", "obeyed")  # of worlds, that a run may aim at
+
 LATE = dict(lr_end=0.0, beta2=0.99)
 
 
@@ -101,7 +104,9 @@ def with_intervals(r: Recipe) -> Recipe:
     """The recipe with what happens how often, now that its length is known."""
     samples, batch = r.samples or 0, r.batch or 0
     share = lambda part: max(samples // part, 10 * batch)
-    every = dict(log_every=share(150), sample_every=share(24), evaluate_every=share(6), checkpoint_every=share(12))
+    often = 6 if r.stop == "budget" else 24
+    every = dict(log_every=share(150), sample_every=share(24), evaluate_every=share(often), checkpoint_every=share(12))
+    every |= dict(patience=share(8)) if r.stop == "plateau" else {}
     return replace(r, **{k: v for k, v in every.items() if getattr(r, k) is None})
 
 
@@ -122,7 +127,7 @@ def check(r: Recipe) -> None:
         augment.parse(r.augment)
         if r.size is not None:
             pyramid(r.size)
-    counts = ("size", "width", "z", "samples", "batch", "micro", "critic_steps", "group", "pack")
+    counts = ("size", "width", "z", "samples", "batch", "micro", "critic_steps", "group", "pack", "patience")
     amounts = ("minutes", "lr", "lr_D", "clip", "gamma_end", "settle", "top_k")
     for name in (*counts, *amounts):
         value = getattr(r, name)
@@ -139,6 +144,8 @@ def check(r: Recipe) -> None:
             raise RequestError(f"--{name} {value} must be in [0, 1)")
     if r.top_k > 1:
         raise RequestError(f"--top_k {r.top_k} is a share of the batch, at most 1")
+    if r.stop == "target" or r.target is not None:
+        aim(r)
     if r.samples and r.minutes:
         raise RequestError("--samples and --minutes both set the length of the run; give one")
     if r.batch and r.batch % processes():
@@ -177,6 +184,20 @@ def contradictions(r: Recipe) -> Iterator[str]:
         yield f"{what} looks at the whole batch before G moves, and --unroll looks ahead at each process's: drop one"
     if ":" in r.net and (given := [k for k, v in NEUTRAL.items() if getattr(r, k) not in (None, v)]):
         yield f"--{given[0]} {getattr(r, given[0])} is for our networks; build it into yours, {r.net}, and leave it out"
+
+
+def aim(r: Recipe) -> None:
+    """Refuses a target that no run could reach for, or that names nothing that is measured."""
+    name, equals, value = (r.target or "").partition("=")
+    if r.stop == "target" and not equals:
+        raise RequestError(f"--stop target needs --target NAME=VALUE, such as fid=2, not {r.target!r}")
+    known = [*MEASURES, *TRUTHS] if r.data in WORLDS else list(MEASURES)
+    if name not in known:
+        raise RequestError(f"--target {r.target!r}: {name!r} is none of {', '.join(known)}{nearest(name, known)}")
+    try:
+        float(value or 0)
+    except ValueError:
+        raise RequestError(f"--target {r.target!r}: {value!r} is no number; write NAME=VALUE, such as fid=2") from None
 
 
 def source(r: Recipe) -> Any:

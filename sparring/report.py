@@ -77,11 +77,18 @@ def verdict(r: Run) -> str:
     if not rows:
         said += "nothing has been measured yet. "
 
-    names = list(dict.fromkeys(str(f.get("name", "a finding")) for f in r.findings))
+    names = list(dict.fromkeys(str(f.get("name", "a finding")) for f in r.findings if "act" not in f))
     if names:
-        said += f"The symptoms found: {', '.join(f'<b>{e(n)}</b>' for n in names[:4])}."
+        said += f"The symptoms found: {', '.join(f'<b>{e(n)}</b>' for n in names[:4])}"
+        acts = sum("act" in f for f in r.findings)
+        said += f", and {acts} change{'s' if acts > 1 else ''} made about them." if acts else "."
     else:
         said += "No symptom was found."
+    stopped = r.card.get("stopped")
+    if isinstance(stopped, dict) and stopped.get("why"):
+        best = stopped.get("best")
+        kept = f", best at {short(best)} samples, whose checkpoint is kept" if isinstance(best, int) else ""
+        said += f" It ended because {e(str(stopped['why']))}{kept}."
     return said
 
 
@@ -111,17 +118,23 @@ def figures(r: Run) -> str:
 
 
 def findings(r: Run) -> str:
+    """What was found, and what was done about it, in its order."""
     parts = []
     for f in r.findings:
         since = f"since {short(f['since'])} samples" if finite(f.get("since")) else ""
         evidence, advice = (e(plain(f[k])) if f.get(k) else "" for k in ("evidence", "advice"))
         parts.append(
-            f'<div class="finding"><h3>{e(f.get("name", "a finding"))}<span class="since">{since}</span></h3>'
+            f'<div class="{kind(f)}"><h3>{e(f.get("name", "a finding"))}<span class="since">{since}</span></h3>'
             + (f"<p>{evidence}</p>" if evidence else "")
-            + (f"<p><b>Try:</b> {advice}</p>" if advice else "")
+            + (f"<p><b>{'Changed' if 'act' in f else 'Try'}:</b> {advice}</p>" if advice else "")
             + "</div>"
         )
     return "".join(parts)
+
+
+def kind(f: Row) -> str:
+    """The look of a finding: a problem, a note, or an act."""
+    return "finding act" if "act" in f else "finding note" if f.get("level") == "note" else "finding"
 
 
 def protocol(rows: Sequence[Row]) -> str:

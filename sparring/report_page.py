@@ -280,6 +280,7 @@ a { color: var(--blue) }
 .figures div { border-top: 2px solid var(--ink); padding-top: 10px }
 .figures dd { margin: 0; font: 400 1.85rem/1.25 var(--serif); white-space: nowrap } .figures dd small { font: .85rem var(--sans); color: var(--muted); display: block; white-space: normal; margin-top: 2px }
 .finding { background: var(--warn); border-left: 3px solid var(--rust); padding: 16px 22px; margin: 0 0 14px; border-radius: 0 6px 6px 0; overflow-wrap: anywhere }
+.finding.note, .finding.act { background: var(--card); border-left-color: var(--rule) } .finding.act { border-left-color: var(--green) }
 .finding h3 { margin: 0 0 4px; font-size: 1.02rem } .finding p { margin: 4px 0 0; max-width: 60em } .finding .since { color: var(--muted); font-weight: 400; font-size: .87rem; margin-left: .5em }
 .film .stage { margin: 0 auto; max-width: 860px } .film figure { margin: 0 }
 .film img { display: block; width: 100%; height: auto; background: #fff; border-radius: 6px; image-rendering: pixelated }

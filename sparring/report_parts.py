@@ -15,16 +15,27 @@ BYTES = 5_000_000  # of all sheets of a page together
 
 CURVES = (  # title, which stats, what they mean
     ("Scores", r"score/", "The critic's opinion; higher means more real. Even players stay close.", ""),
+    ("Who is told apart", r"accuracy/", "How often D puts a real example above a fake; 1/2 is guessing.", ""),
+    ("Known by heart", r"overfit/", "What D knows of its training examples alone; `known` is 1/2 if nothing.", ""),
+    ("In the data", r"(precision|recall|coverage)$", "Shares of samples, by neighbours among a few held-out ones.", ""),
     ("Losses", r"(D|G)/(loss|reward)$", "What each player lowers. Their level says little, their drift much.", ""),
     ("Penalties", r"penalty/", "What keeps the critic smooth, before its weight.", "log"),
     ("Terms", r"term/|.*/historical$", "What G is asked beside fooling D, and what pulls on parameters.", "log"),
     ("Gradient norms", r".*(grad|slope)", "How hard each player is pushed.", "log"),
+    ("Steps", r"(D|G)/step$", "Length of a step, over that of the weights.", "log"),
     ("Learning rates", r"(.*/)?lr(_|$)", "", ""),
     ("Speed", r"\w+_per_second$", "Samples a second.", "zero"),
 )
 MEANINGS = {
     "spread": "Distance among generated samples over that among real ones; far below 1: collapse.",
     "duplicates": "Share of generated samples that nearly repeat another.",
+    "missing": "Share of the data in parts of it that are hardly ever drawn.",
+    "uneven": "Share of samples that are in the wrong part of the data.",
+    "near": "How often the nearest example is a held-out one, over what chance gives; below 1: copies.",
+    "copies": "Share of samples as close to one training example as one held-out example in 20 is.",
+    "push": "How far the loss would move each sample; near 0, G is told nothing.",
+    "swing": "Distance of samples from those of the average generator, over that among real ones.",
+    "leak": "Share of samples that look transformed, beyond that of real examples.",
     "G/average": "How far the average generator is from the playing one.",
 }
 COLORS = {"score/real": INK, "score/fake": BLUE, "score/heldout": GOLD, "D": RUST, "G": BLUE}

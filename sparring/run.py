@@ -1,4 +1,4 @@
-"""The standard run: train, log, sample, probe, diagnose, checkpoint, evaluate, stop.
+"""The standard run: train, log, sample, probe, diagnose, act, checkpoint, evaluate, stop.
 
 The loop is plain; everything it does beside training happens when a count of samples is crossed, so that a resumed run
 does the same things at the same places.
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.optim import Adam, RMSprop
 
-from . import __version__, chance, machine, parallel, recipe, report, show
+from . import __version__, autopilot, machine, parallel, recipe, report, sheets
 from . import data as data_room
 from .chance import generator
 from .data import Dataset
@@ -28,13 +28,15 @@ from .evaluate import evaluate
 from .folder import RunFolder
 from .names import RequestError
 from .players import check_players
-from .probes import probe
+from .probes import BANK, Panel, panel, probe
 from .progress import Progress, tell
+from .remedies import Act, replay
 from .settings import Recipe, difference
-from .spaces import Frames, Label, Tokens, Vector
+from .spaces import Vector
 from .spaces import to_json as spec_json
 from .stopping import stopping
-from .symptoms import diagnose
+from .symptoms import Finding
+from .tally import Tally
 from .train import Method, State, train
 
 OPTIMIZERS = {"adam": Adam, "rmsprop": RMSprop}
@@ -54,9 +56,12 @@ class Run:
     method: Method
     state: State
     device: torch.device
-    history: list[dict[str, Any]] = field(default_factory=list)
-    findings: set[str] = field(default_factory=set)
     seconds: float = 0.0  # spent before this process
+    tally: Tally = field(default_factory=Tally)
+    history: list[dict[str, Any]] = field(default_factory=list)  # rows of stats.jsonl
+    findings: list[dict[str, Any]] = field(default_factory=list)  # rows of findings.jsonl
+    acts: list[Act] = field(default_factory=list)
+    why: str = ""  # it stopped
 
     @property
     def first(self) -> bool:
@@ -103,156 +108,119 @@ def resume(path: Path, **changes: Any) -> dict[str, Any]:
                 tell("no checkpoint yet: starting at the first sample")
             else:
                 refuse_changes(run, saved)
-                state.load(saved["state"])
+                autopilot.take(run, saved)
                 run.seconds = saved["seconds"]
+                run.findings = saved.get("findings", [])
+                run.acts = [Act(**act) for act in saved.get("acts", [])]
+                run.method = replay(run.method, run.acts, r.samples or 0)
             if run.first:
-                for name in ("stats.jsonl", "findings.jsonl", "evaluations.jsonl"):
-                    folder.forget_after(name, state.seen)
-                if state.seen >= (r.samples or 0):
+                autopilot.forget(run)
+                if state.seen >= autopilot.end(run):
                     folder.forget_after("evaluations.jsonl", state.seen - 1)  # the last comes after the last checkpoint
-                tell(f"resuming {path} at {state.seen:,} of {r.samples:,} samples")
-            run.history = folder.rows("stats.jsonl")
-            run.findings = {row["name"] for row in folder.rows("findings.jsonl")}
+                tell(f"resuming {path} at {state.seen:,} of {autopilot.end(run):,} samples")
             return play(run)
 
 
 def play(run: Run) -> dict[str, Any]:
     """The loop."""
-    r, s = run.recipe, run.state
-    batch, samples = r.batch or 0, r.samples or 0
-    assert batch and samples and r.log_every and r.sample_every and r.evaluate_every and r.checkpoint_every
-    began, tally, note = time.monotonic() - run.seconds, Tally(), ""
-    z = s.G.prior.sample(64, generator("sheet", r.seed)).to(run.device)  # type: ignore[union-attr]
-    x, c = played(run, *run.data.heldout.take(torch.arange(min(64, len(run.data.heldout)))))
-    look = lambda: probe(s, x, c, z[: len(x)])
+    r, batch = run.recipe, run.recipe.batch or 0
+    assert batch and r.log_every and r.sample_every and r.evaluate_every and r.checkpoint_every
+    began, shown, note = time.monotonic() - run.seconds, shown_to(run), ""
 
     def crossed(every: int) -> bool:
-        return s.seen // every > (s.seen - batch) // every or s.seen >= samples
+        return run.state.seen // every > (run.state.seen - batch) // every or run.state.seen >= autopilot.end(run)
 
-    with stopping() as stop, Progress("training", samples, s.seen) as progress:
-        if s.seen == 0:
+    with stopping() as stop, Progress("training", autopilot.end(run), run.state.seen) as progress:
+        if run.state.seen == 0:
+            autopilot.look_at_data(run)
             draw_sheet(run)
-        rounds = train(run.method, s, batches(run))
-        while s.seen < samples and not stop.asked:
-            tally.add(next(rounds))
+        rounds = train(run.method, run.state, batches(run))
+        while run.state.seen < autopilot.end(run) and not run.why and not stop.asked:
+            at = run.state.seen
+            run.tally.add(next(rounds), at)
             asked = stop.agreed(at=crossed(r.log_every))
-            if crossed(r.log_every) or crossed(r.checkpoint_every) or asked:
-                note = log(
-                    run, {"seen": s.seen, "seconds": time.monotonic() - began, **tally.row(run.method, s), **look()}
-                )
+            if crossed(r.log_every) or crossed(r.checkpoint_every):
+                note, act = log(run, time.monotonic() - began, shown)
+                if act is not None:
+                    rounds = train(run.method, run.state, batches(run))
+                    save(run, time.monotonic() - began)
+                    continue
             if crossed(r.sample_every):
                 draw_sheet(run)
-            if crossed(r.evaluate_every) and s.seen < samples:
+            best = False
+            if crossed(r.evaluate_every) and run.state.seen < autopilot.end(run):
                 measure(run, r.evaluate_n)
-            if crossed(r.checkpoint_every) or asked:
+                before = run.method
+                best = autopilot.enough(run)
+                rounds = rounds if run.method is before else train(run.method, run.state, batches(run))
+            if crossed(r.checkpoint_every) or asked or best or run.why:
                 save(run, time.monotonic() - began)
-            progress.update(s.seen, note)
+            progress.update(run.state.seen, note)
 
-    seconds = time.monotonic() - began
+    return finish(run, time.monotonic() - began, stop.asked)
+
+
+def finish(run: Run, seconds: float, asked: int) -> dict[str, Any]:
+    """The last measures, the report, and what is printed last."""
+    seen, path = run.state.seen, str(run.folder.path)
     if not run.first:
-        return {"stopped": stop.asked} if stop.asked else {}
-    if stop.asked:
-        say(run, f"stopped and saved at {s.seen:,} samples; go on with: sparring resume {run.folder.path}")
-        return {"run": str(run.folder.path), "seen": s.seen, "seconds": round(seconds, 1), "stopped": stop.asked}
-    metrics = measure(run, r.evaluate_final, last=True)
+        return {"stopped": asked} if asked else {}
+    if asked:
+        say(run, f"stopped and saved at {seen:,} samples; go on with: sparring resume {path}")
+        return {"run": path, "seen": seen, "seconds": round(seconds, 1), "stopped": asked}
+    metrics = measure(run, run.recipe.evaluate_final, last=True)
     write_card(run, seconds=seconds)
+    say(run, f"stopped at {seen:,} samples: {autopilot.reason(run)}")
     say(run, f"report: {report.write(run.folder.path)}")
-    return {
-        "run": str(run.folder.path),
-        "seen": s.seen,
-        "seconds": round(seconds, 1),
-        "findings": len(run.findings),
-        "metrics": metrics,
-    }
+    found = len({row["name"] for row in run.findings})
+    return {"run": path, "seen": seen, "seconds": round(seconds, 1), "findings": found, "metrics": metrics}
 
 
 # -- what happens at the crossings ------------------------------------------------------------------------------------
 
 
-class Tally:
-    """Means over all samples between two lines of the log."""
+def log(run: Run, seconds: float, shown: Panel) -> tuple[str, Act | None]:
+    """A line of stats.jsonl, new findings, and perhaps an act about one; RunError where numbers are no longer finite.
 
-    def __init__(self) -> None:
-        self.sums: dict[str, Tensor] = {}
-        self.counts: dict[str, int] = {}
-        self.since, self.samples = time.monotonic(), 0
-
-    def add(self, stats: dict[str, Tensor]) -> None:
-        for name, values in stats.items():
-            self.sums[name] = self.sums.get(name, 0.0) + values.mean()
-            self.counts[name] = self.counts.get(name, 0) + 1
-        self.samples += len(stats["D/loss"]) * parallel.size()
-
-    def row(self, m: Method, s: State) -> dict[str, float]:
-        names = list(self.sums)
-        values = parallel.mean(torch.stack([self.sums[k] / self.counts[k] for k in names]))
-        rate = self.samples / max(time.monotonic() - self.since, 1e-9)
-        rates = {"G/lr": m.lr_G(s.seen), "D/lr": m.lr_D(s.seen), "images_per_second": rate}
-        memory = {k: v.item() for k, v in s.memory.items() if v.ndim == 0}
-        self.__init__()
-        return dict(zip(names, values.tolist())) | rates | memory
-
-
-def log(run: Run, row: dict[str, float]) -> str:
-    """A line of stats.jsonl and new findings; returns a note for the progress bar; raises RunError at NaN."""
-    lost = [k for k, v in row.items() if not math.isfinite(v)]
-    if lost:
-        last = run.folder.checkpoints()
-        raise RunError(
-            f"{', '.join(lost)} became NaN or infinite before {row['seen']:,} samples; the last checkpoint is "
-            f"{int(last[-1].name) if last else 'none'}; try a lower --lr or higher --r1 and --r2"
-        )
+    Returns a note for the progress bar, and the act.
+    """
+    lost = run.tally.first_lost()
+    row = {"seen": run.state.seen, "seconds": seconds, **run.tally.row(run.method, run.state)}
+    row |= probe(run.method, run.state, shown)
+    if bad := [k for k, v in row.items() if not math.isfinite(v)]:
+        finding = autopilot.not_finite(run, bad, lost)
+        act = act_on(run, [finding])
+        if act is None:
+            last = run.folder.checkpoints()
+            raise RunError(
+                f"{finding.evidence}; the last checkpoint is {int(last[-1].name) if last else 'none'}; {finding.advice}"
+            )
+        return "", act
     if run.first:
-        run.folder.append("stats.jsonl", {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in row.items()})
+        row = {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in row.items()}
+        run.folder.append("stats.jsonl", row)
         run.history.append(row)
-        for finding in diagnose(run.history):
-            if finding.name not in run.findings:
-                run.findings.add(finding.name)
-                run.folder.append("findings.jsonl", finding._asdict())
-                say(
-                    run,
-                    f"finding: {finding.name} since {finding.since:,} samples: {finding.evidence}; {finding.advice}",
-                )
-    return f"{row['images_per_second']:,.0f}/s, score real {row['score/real']:+.2f} fake {row['score/fake']:+.2f}"
+    act = act_on(run, autopilot.findings(run))
+    return f"{row['images_per_second']:,.0f}/s, score real {row['score/real']:+.2f} fake {row['score/fake']:+.2f}", act
+
+
+def act_on(run: Run, found: list[Finding]) -> Act | None:
+    """One act about these findings, if the autopilot may act and something is left to try."""
+    chosen = autopilot.choose(run, found)
+    if chosen is None:
+        return None
+    act, run.method = chosen
+    run.acts.append(act)
+    if act.to < act.at:
+        autopilot.go_back(run, act.to, lambda: begin(replace(run.recipe, seed=run.method.seed), run.data, run.device))
+    autopilot.record(run, act)
+    return act
 
 
 def draw_sheet(run: Run) -> None:
-    """Samples of the average generator from fixed z: 64, or of points a cloud; a class or a caption a row."""
+    """A sheet of the average generator into the run's folder."""
     if run.first:
-        spec, columns = run.data.spec, None
-        if isinstance(spec.c, Frames):
-            return draw_futures(run)
-        if isinstance(spec.c, Label | Tokens) and not isinstance(spec.x, Vector):
-            x, columns = rows_of_conditions(run), 8
-        else:
-            x, _ = drawn(run, 2000 if isinstance(spec.x, Vector) else 64, "sheet")
-        real = run.data.heldout.take(torch.arange(min(2000, len(run.data.heldout))))[0]
-        show.show(spec.x, x, run.folder.path / f"samples/{run.state.seen:012d}", real=real, columns=columns)
-
-
-def rows_of_conditions(run: Run, columns: int = 8, rows: int = 16) -> Tensor:
-    """A class a row, as many as there are and at most 16, or one of 8 held-out captions; the same z in each."""
-    r, spec, heldout = run.recipe, run.data.spec, run.data.heldout
-    if isinstance(spec.c, Label):
-        c = torch.arange(min(rows, spec.c.classes))
-    else:
-        c = heldout.take(torch.arange(min(columns, len(heldout))))[1]
-        assert c is not None
-    z = run.state.ema.prior.sample(columns, generator("sheet", r.seed)).repeat(len(c), 1)  # type: ignore[union-attr]
-    return recipe.draw(run.state.ema, spec, len(z), c=c.repeat_interleave(columns, 0), z=z)
-
-
-def draw_futures(run: Run, rows: int = 8, k: int = 5) -> None:
-    """Held-out pasts, what followed, and `k` frames that may follow, from fixed z; and a roll-out that moves."""
-    data, seed = run.data, chance.seed_of("sheet", run.recipe.seed)
-    real, c = data.heldout.take(torch.arange(min(rows, len(data.heldout))))
-    assert c is not None
-    n = len(c)
-    made = recipe.draw(run.state.ema, data.spec, n * k, seed, c.repeat_interleave(k, 0)).unflatten(0, (n, k))
-    show.futures(c, made, run.folder.path / f"samples/{run.state.seen:012d}", real)
-    if run.state.seen >= (run.recipe.samples or 0):
-        rolled = recipe.roll(run.state.ema, data.spec, c, 64, seed)
-        show.film(torch.cat([c, rolled], 1), run.folder.path / "samples/rolled.webp")
+        sheets.draw_sheet(run.state.ema, run.recipe, run.data, run.folder.path / "samples", run.state.seen)
 
 
 def measure(run: Run, n: int, last: bool = False) -> dict[str, Any]:
@@ -265,7 +233,7 @@ def measure(run: Run, n: int, last: bool = False) -> dict[str, Any]:
     data, r = run.data, run.recipe
     real = data.heldout.take(torch.arange(min(n, len(data.heldout))))[0]
     others = data.train.take(torch.arange(min(n, len(data.train))))[0] if last else None
-    fake, c = drawn(run, n, "evaluation")
+    fake, c = sheets.drawn(run.state.ema, run.recipe, run.data, n, "evaluation")
     try:
         found = evaluate(real, fake, data.spec, data.world, seed=r.seed, c=c, others=others, ceiling=last, data=r.data)
     except (ValueError, ArithmeticError, RuntimeError) as error:  # a measure never ends a run
@@ -277,13 +245,15 @@ def measure(run: Run, n: int, last: bool = False) -> dict[str, Any]:
 
 def save(run: Run, seconds: float) -> None:
     """A checkpoint, and beside it the average generator alone."""
+    s, data, r, tally = run.state, run.data, run.recipe, run.tally.save()
+    for opt in (s.opt_G, s.opt_D):
+        opt.zero_grad(set_to_none=True)  # no checkpoint has them: what is looked at next must not know them either
     if run.first:
-        s, data = run.state, run.data
-        meaning = dict(recipe=run.recipe.asdict(), fingerprint=data.card["fingerprint"], spec=spec_json(data.spec))
-        run.folder.save(s.seen, {"state": s.save(), "seconds": seconds, **meaning})
-        run.folder.write_folder(
-            "generator", lambda aside: recipe.save_generator(aside, s.ema, run.recipe, data, s.seen)
-        )
+        meaning = dict(recipe=r.asdict(), fingerprint=data.card["fingerprint"], spec=spec_json(data.spec))
+        acts = [act._asdict() for act in run.acts]
+        tree = {"state": s.save(), "seconds": seconds, "tally": tally, "findings": run.findings, "acts": acts}
+        run.folder.save(s.seen, tree | meaning, keep=4 if r.autopilot == "act" else 2, best=autopilot.best_seen(run))
+        run.folder.write_folder("generator", lambda aside: recipe.save_generator(aside, s.ema, r, data, s.seen))
 
 
 def refuse_changes(run: Run, saved: dict[str, Any]) -> None:
@@ -335,7 +305,9 @@ def open_data(r: Recipe) -> Dataset:
 def batches(run: Run) -> Iterator[tuple[Tensor, Tensor | None]]:
     r = run.recipe
     assert r.batch
-    stream = data_room.batches(run.data.train, r.batch, r.seed, run.state.seen, parallel.rank(), parallel.size())
+    stream = data_room.batches(
+        run.data.train, r.batch, run.method.seed, run.state.seen, parallel.rank(), parallel.size()
+    )
     for x, c in stream:
         yield played(run, x, c)
 
@@ -349,10 +321,13 @@ def played(run: Run, x: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor | None
     return x, None if spec.c is None or c is None else spec.c.encode(c.to(run.device))
 
 
-def drawn(run: Run, n: int, purpose: str) -> tuple[Tensor, Tensor | None]:
-    """n samples of the average generator and what they were made from, in stored form: held-out conditions in turn."""
-    c = None if run.data.spec.c is None else run.data.heldout.take(torch.arange(n) % len(run.data.heldout))[1]
-    return recipe.draw(run.state.ema, run.data.spec, n, seed=chance.seed_of(purpose, run.recipe.seed), c=c), c
+def shown_to(run: Run) -> Panel:
+    """What the probes look at: z and examples of either split, fixed by the recipe."""
+    data, n = run.data, 256 if isinstance(run.data.spec.x, Vector) else 64
+    z = run.state.G.prior.sample(n, generator("sheet", run.recipe.seed)).to(run.device)  # type: ignore[union-attr]
+    some = lambda split: [played(run, *split.take(i)) for i in torch.arange(min(BANK, len(split))).split(256)]
+    labels = None if data.heldout.labels is None else torch.from_numpy(data.heldout.labels[:BANK])
+    return panel(z, some(data.train), some(data.heldout), labels)
 
 
 def timed(r: Recipe, state: State, data: Dataset, device: torch.device, share: float = 0.97) -> int:
@@ -379,7 +354,7 @@ def write_card(run: Run, reasons: list[str] | None = None, seconds: float = 0.0)
     reasons = json.loads(old.read_text())["reasons"] if reasons is None and old.exists() else reasons or []
     count = lambda net: sum(p.numel() for p in net.parameters())
     card = {
-        "data": run.data.card,
+        "data": run.data.card | autopilot.census(run.data),
         "reasons": reasons,
         "parameters": {"G": count(run.state.G), "D": count(run.state.D)},
         "versions": {"sparring": __version__, "torch": torch.__version__, "python": platform.python_version()},
@@ -387,6 +362,8 @@ def write_card(run: Run, reasons: list[str] | None = None, seconds: float = 0.0)
         "processes": parallel.size(),
         "seconds": round(seconds, 1),
     }
+    if seconds:
+        card["stopped"] = {"seen": run.state.seen, "why": autopilot.reason(run), "best": autopilot.best_seen(run)}
     run.folder.write_json("card.json", card)
 
 

@@ -100,6 +100,14 @@ class Recipe:
     """turns of D for each turn of G"""
     average: float = 0.02
     """half-life of the average generator, as a share of all samples; early in the run, less"""
+    autopilot: Literal["off", "advise", "act"] = "advise"
+    """what is done about findings: nothing, words, or bounded changes of the run from its last healthy checkpoint"""
+    stop: Literal["budget", "plateau", "target"] = "budget"
+    """when to end: at the last sample, when held-out data shows no more gain, or when a measure reaches --target"""
+    patience: int | None = None
+    """samples without gain that make a plateau"""
+    target: str | None = None
+    """NAME=VALUE of a measure, such as fid=2; by NAME alone, the measure whose best checkpoint is kept"""
     seed: int = 0
     """of everything random; the same seed gives the same run"""
 

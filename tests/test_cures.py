@@ -214,7 +214,7 @@ def test_a_saved_generator_draws_what_it_drew(cure, spec, tmp_path):
     step(m, s, *batch(spec))
     net = "plain" if spec == POINTS else "quick"
     r = Recipe(**dict(net=net, lr_D=1e-2) | BASE | DONE | CURES[cure])
-    recipe.save_generator(tmp_path, s.ema, r, SimpleNamespace(spec=spec, classes=None), s.seen)
+    recipe.save_generator(tmp_path, s.ema, r, SimpleNamespace(spec=spec, classes=None, vocabulary=None), s.seen)
     G, _, _ = recipe.load_generator(tmp_path)
     z, c = torch.randn(5, 2), None if spec.c is None else torch.tensor([0, 1, 2, 0, 1])
     assert torch.equal(G(z, c), s.ema(z, c))
@@ -353,7 +353,7 @@ def own(spec, prior, width):
 
 def test_networks_without_an_option_name_those_that_have_it(tmp_path, capsys):
     assert main(["train", "digits", *SHORT, "--net", "r3gan", "--norm", "batch", "--run", str(tmp_path / "run")]) == 2
-    assert "networks 'r3gan' take no norm; vector, plain, quick, dcgan do" in capsys.readouterr().err
+    assert "networks 'r3gan' take no norm; vector, plain, quick, dcgan, frame do" in capsys.readouterr().err
 
 
 def test_several_processes_are_refused_what_they_cannot_do(monkeypatch):

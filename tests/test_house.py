@@ -10,10 +10,12 @@ import pytest
 ROOT = Path(__file__).parent.parent / "sparring"
 FLOORS = [  # a file imports only from floors below its own
     {"spaces", "priors", "schedules", "chance", "parallel", "folder", "progress", "machine", "names", "turns"},
-    {"losses", "penalties", "terms", "augment", "symptoms", "remedies", "metrics", "players", "stopping", "settings"},
-    {"train", "routes", "probes", "evaluate", "show", "report", "extractors", "nets", "data", "worlds"},
+    {"losses", "penalties", "terms", "augment", "symptoms", "metrics", "players", "stopping", "settings", "logs"},
+    {"train", "routes", "tally", "probes", "landscape", "remedies"}
+    | {"evaluate", "show", "report", "extractors", "nets", "data", "worlds"},
     {"recipe", "asked"},
-    {"run", "readers", "lab", "studio"},
+    {"sheets"},
+    {"run", "autopilot", "doctor", "readers", "lab", "studio"},
     {"cli"},
     {"__main__"},
 ]
@@ -21,10 +23,17 @@ FLOOR = {room: i for i, rooms in enumerate(FLOORS) for room in rooms}
 SAME_FLOOR = {
     ("probes", "train"),
     ("routes", "train"),
+    ("remedies", "train"),
+    ("tally", "train"),
+    ("landscape", "train"),
     ("evaluate", "extractors"),
     ("extractors", "nets"),
     ("extractors", "data"),
     ("readers", "run"),
+    ("run", "autopilot"),
+    ("autopilot", "run"),  # only as a type
+    ("doctor", "run"),
+    ("doctor", "autopilot"),
 }
 FORBIDDEN = {"train": {"nets", "data", "worlds", "spaces"}, "report": set(FLOOR) - {"folder"}}
 

@@ -129,7 +129,7 @@ def test_a_dead_rank_ends_the_others(tmp_path):
         "from sparring.cli import main\n"
         "if os.environ['RANK'] == '1':\n"
         "    tally = run.Tally.add\n"
-        "    run.Tally.add = lambda self, stats: os._exit(7) if self.samples > 300 else tally(self, stats)\n"
+        "    run.Tally.add = lambda self, stats, at: os._exit(7) if self.samples > 300 else tally(self, stats, at)\n"
         "raise SystemExit(main(sys.argv[1:]))\n"
     )
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--", str(code)]

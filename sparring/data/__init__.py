@@ -18,14 +18,14 @@ from . import cache as caches
 from .clips import past_of
 from .drawn import drawn
 from .errors import DataError
-from .order import batches
+from .order import batches, places
 from .pictures import FITS
 from .sources import find
 from .split import Dataset, Split
 from .store import by_class, load
 from .words import LONGEST, Vocabulary, by_caption
 
-__all__ = ["DataError", "Dataset", "Split", "Vocabulary", "batches", "open", "past_of", "summary"]
+__all__ = ["DataError", "Dataset", "Split", "Vocabulary", "batches", "open", "past_of", "places", "summary"]
 
 CONDITIONS = (None, "none", "class", "caption")
 

@@ -20,6 +20,13 @@ def chances(n: int, seed: int, epoch: int) -> np.ndarray:
     return torch.rand(n, generator=generator("caption", seed, epoch), dtype=torch.float64).numpy()
 
 
+def places(n: int, seed: int, start: int, count: int) -> np.ndarray:
+    """Which of n examples a run sees at positions `start` to `start + count`."""
+    epochs = range(start // n, (start + count - 1) // n + 1)
+    order = np.concatenate([permutation(n, seed, epoch) for epoch in epochs])
+    return order[start - epochs[0] * n :][:count]
+
+
 def batches(
     split: Split, batch: int, seed: int, seen: int = 0, rank: int = 0, ranks: int = 1
 ) -> Iterator[tuple[Tensor, Tensor | None]]:

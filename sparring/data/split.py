@@ -23,13 +23,14 @@ class Split:
     x: (N, ...) uint8 or float32, on disk and mapped into memory; c: (N, ...) what they are made from, or anything with
     take(indices, chance) that gives (n, ...), such as several captions of each, or None.
     labels: (N,) int64 classes where they are known, whether or not they are c.
-    told: the file of their captions, a line each, or None.
+    told: the file of their captions, a line each, or None; named: the file of their own names, or None.
     """
 
     x: np.ndarray
     c: Any = None
     labels: np.ndarray | None = None
     told: Path | None = None
+    named: Path | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -46,6 +47,15 @@ class Split:
             return torch.from_numpy(self.x[i]), None
         c = self.c[i] if isinstance(self.c, np.ndarray) else self.c.take(i, chance)
         return torch.from_numpy(self.x[i]), torch.from_numpy(c)
+
+    def names(self, indices: np.ndarray | Sequence[int]) -> list[str]:
+        """What the examples at these places are called: their files, or else their numbers."""
+        if self.named is None:
+            return [f"example {i}" for i in indices]
+        wanted = {int(i) for i in indices}
+        with self.named.open(encoding="utf-8") as file:
+            found = {i: json.loads(line) for i, line in enumerate(file) if i in wanted}
+        return [found[int(i)] for i in indices]
 
     @cached_property
     def captions(self) -> list[list[str]] | None:

@@ -76,6 +76,9 @@ def store(
         for name, chosen in (("train", ~heldout), ("heldout", heldout)):
             _write(aside / f"{name}.npy", x, rows[chosen], channels)
             fingerprint.update(keys[chosen].tobytes())
+            if any(got.names):
+                lines = [json.dumps(got.names[i], ensure_ascii=False) + "\n" for i in rows[chosen]]
+                (aside / f"{name}.names.jsonl").write_text("".join(lines), encoding="utf-8")
             if labels is not None:
                 np.save(aside / f"{name}.labels.npy", labels[chosen])
                 fingerprint.update(labels[chosen].tobytes())
@@ -127,7 +130,8 @@ def load(place: Path) -> Dataset:
             raise ValueError(f"{place} is damaged")
         made_from = place / f"{name}.c.npy"
         c = np.load(made_from) if made_from.exists() else None
-        return Split(x, c, labels, told if told.exists() else None)
+        named = place / f"{name}.names.jsonl"
+        return Split(x, c, labels, told if told.exists() else None, named if named.exists() else None)
 
     return Dataset(from_json(saved["spec"]), split("train"), split("heldout"), card, None, classes)
 

@@ -1,0 +1,264 @@
+"""Provokes each fault of the catalogue on purpose and asks the doctor what it sees: results/faults.json.
+
+    python benchmarks/faults.py run --log FILE [--seeds 0,1] [--only NAME,…]    a line a run; goes on where it stopped
+    python benchmarks/faults.py judge --log FILE                                from the lines to the figures
+
+Thresholds were set on seeds 0 and 1 alone; the figures are of the others.
+"""
+
+import argparse
+import json
+import platform
+import shutil
+import statistics
+import tempfile
+import time
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import sparring
+from sparring import autopilot, machine, recipe, run
+from sparring.schedules import constant
+from sparring.settings import Recipe
+from sparring.symptoms import diagnose
+
+TUNED = (0, 1)  # seeds on which thresholds were set; the figures are of the others
+
+POINTS = dict(batch=128, width=64, samples=192_000, lr_end=0.1, settle=1.0, gamma_end=2e-4)
+PICTURES = dict(batch=32, width=8, samples=16_000, lr_end=0.1, gamma_end=0.1)
+WORLDS: dict[str, dict[str, Any]] = {
+    "ring": dict(data="ring", **POINTS),
+    "grid": dict(data="grid", **POINTS | dict(batch=256, samples=384_000)),
+    "digits": dict(data="digits", **PICTURES),
+    "stacked": dict(data="stacked-digits", **PICTURES),
+    "faces": dict(data="faces", size=24, **PICTURES | dict(width=4, samples=12_800)),
+    "ring by mode": dict(data="faults_made:ring_by_mode", **POINTS),
+    "ring by chance": dict(data="faults_made:ring_by_chance", **POINTS),
+    "digits by class": dict(data="digits", condition="class", **PICTURES),
+    "few points": dict(data="faults_made:few_points", **POINTS),
+    "few digits": dict(data="faults_made:few_digits", **PICTURES | dict(samples=20_000)),
+    "dozen digits": dict(data="faults_made:dozen_digits", **PICTURES | dict(samples=32_000, gamma_end=0.01)),
+}
+FREE = dict(r1=0.0, r2=0.0)
+STRONG = dict(critic_steps=5, lr=1e-4, lr_D=2e-3, **FREE)
+ALL = ("ring", "digits")
+FEW = ("few points", "few digits")
+
+# fault: (worlds, what is changed)
+FAULTS: dict[str, list[tuple[tuple[str, ...], dict[str, Any]]]] = {
+    "vanishing gradient": [(ALL, dict(loss="minimax", **STRONG))],
+    "critic wins": [(ALL, dict(loss="nonsaturating", **STRONG))],
+    "critic unbounded": [(ALL, dict(loss="wasserstein", **STRONG))],
+    "exploding slope": [(("ring", "grid"), dict(r1=0.05, r2=0.0, lr=3e-4, lr_D=3e-3, critic_steps=2))],
+    "critic blind": [(ALL, dict(lr_D=1e-7)), (ALL, dict(net="faults_made:blindfold"))],
+    "collapse": [(ALL, dict(prior="faults_made:one"))],
+    "modes missing": [(("ring", "grid", "digits"), dict(prior="faults_made:lumps"))],
+    "oscillation": [(ALL, dict(net="faults_made:plain", loss="nonsaturating", beta1=0.9, lr=2e-3, lr_end=1.0, **FREE))],
+    "critic overfits": [(FEW, dict(r1=0.01, r2=0.01))],
+    "copying": [(("few points", "dozen digits"), {})],
+    "augmentation leak": [(("digits", "faces"), dict(augment="ada:blit,geom:1"))],
+    "condition ignored": [
+        (("ring by mode", "digits by class"), dict(net="faults_made:deaf")),
+        (("ring by chance",), {}),
+    ],
+    "not finite": [(ALL, dict(net="faults_made:bomb"))],
+    "generator frozen": [(ALL, dict(net="faults_made:dying")), (ALL, dict(lr=1e-8, lr_D=1e-3))],
+    "clip too tight": [(ALL, dict(loss="wasserstein", clip=1e-4, **FREE))],
+    "clip too loose": [(ALL, dict(loss="wasserstein", clip=1.0, **FREE))],
+    "average lags": [(ALL, dict(average=-1.0))],
+}
+LOSSES = ("relativistic", "nonsaturating", "hinge", "least_squares", "wasserstein", "relativistic_average")
+HEALTHY = ("ring", "grid", "digits", "stacked", "faces", "ring by mode", "digits by class")
+
+
+def cases(seeds: list[int]) -> list[dict[str, Any]]:
+    """Every run there is to make, seed by seed."""
+    made = []
+    for seed in seeds:
+        for fault, ways in FAULTS.items():
+            for way, (at, changes) in enumerate(ways):
+                made += [dict(fault=fault, way=way, world=w, seed=seed, changes=changes) for w in at]
+        for i, world in enumerate(HEALTHY):
+            for j in range(2):
+                loss = LOSSES[(2 * i + j + 3 * seed) % len(LOSSES)]
+                made.append(dict(fault="", way=j, world=world, seed=seed, changes=dict(loss=loss)))
+        for world in ("digits", "faces"):
+            made.append(dict(fault="", way=2, world=world, seed=seed, changes=dict(augment="ada:0.3")))
+    return made
+
+
+def key(case: dict[str, Any]) -> str:
+    return f"{case['fault']}|{case['way']}|{case['world']}|{case['seed']}"
+
+
+def play(case: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """One run by the standard loop, without its pictures; its history, and what the world says at the end."""
+    changes = WORLDS[case["world"]] | case["changes"] | more
+    lagging = changes.get("average") == -1.0
+    if lagging:
+        changes["average"] = 0.02
+    n = changes["samples"]
+    every = dict(log_every=n // 50, sample_every=10 * n, evaluate_every=n // 8, checkpoint_every=n // 8)
+    r = Recipe(**every | dict(seed=case["seed"], threads=1, evaluate_n=500, evaluate_final=500) | changes)
+    place, began, failed = Path(tempfile.mkdtemp()) / "run", time.process_time(), ""
+    method = recipe.method
+    if lagging:
+        recipe.method = lambda r: replace(method(r), halflife=constant(50 * n))
+    try:
+        run.start(r, place)
+    except run.RunError as error:
+        failed = str(error)
+    finally:
+        recipe.method = method
+    rows = {name: run.RunFolder(place).rows(f"{name}.jsonl") for name in ("stats", "findings", "evaluations")}
+    shutil.rmtree(place.parent)
+    last = rows["evaluations"][-1] if rows["evaluations"] else {}
+    return dict(
+        **case,
+        seconds=round(time.process_time() - began, 2),
+        failed=failed,
+        history=rows["stats"],
+        findings=rows["findings"],
+        truth=[{"seen": e["seen"], **e["truth"]} for e in rows["evaluations"]],
+        measures=[{"seen": e["seen"], **{k: v["value"] for k, v in e["metrics"].items()}} for e in rows["evaluations"]],
+        ceiling={k: v["value"] if isinstance(v, dict) else v for k, v in last.get("ceiling", {}).items()},
+    )
+
+
+def collect(log: Path, seeds: list[int], only: list[str]) -> None:
+    """All runs that are not in the log yet."""
+    done = {key(json.loads(line)) for line in log.read_text().splitlines()} if log.exists() else set()
+    run.report.write = lambda path: path  # type: ignore[assignment]
+    run.draw_sheet = lambda run: None
+    run.tell = autopilot.tell = lambda line: None
+    torch.set_num_threads(1)
+    for case in cases(seeds):
+        if key(case) in done or (only and (case["fault"] or "healthy") not in only):
+            continue
+        found = play(case)
+        with log.open("a") as file:
+            file.write(json.dumps(found) + "\n")
+        print(f"{key(case):50s} {found['seconds']:6.1f} s", flush=True)
+
+
+# -- from the lines to the figures ------------------------------------------------------------------------------------
+
+
+SIGNALS = {  # what shows each fault best, for the pictures
+    "vanishing gradient": "push",
+    "critic wins": "accuracy/heldout",
+    "critic unbounded": "score/real",
+    "exploding slope": "slope/fake",
+    "critic blind": "accuracy/heldout",
+    "collapse": "duplicates",
+    "modes missing": "missing",
+    "oscillation": "swing",
+    "critic overfits": "overfit/known",
+    "copying": "near",
+    "augmentation leak": "leak",
+    "condition ignored": "condition/score",
+    "not finite": "D/loss",
+    "generator frozen": "G/step",
+    "clip too tight": "slope/real",
+    "clip too loose": "slope/real",
+    "average lags": "swing",
+}
+
+
+def seen_by(case: dict[str, Any]) -> dict[str, int]:
+    """Each problem that the doctor would have named while the run played, and when first, in its order."""
+    first: dict[str, int] = {}
+    h = case["history"]
+    for i in range(5, len(h) + 1):
+        for finding in diagnose(h[:i]):
+            if finding.level == "problem":
+                first.setdefault(finding.name, int(h[i - 1]["seen"]))
+    for row in case["findings"]:
+        if row["name"] == "not finite":
+            first.setdefault("not finite", int(h[-1]["seen"]) if h else 0)
+    return first
+
+
+def chosen(case: dict[str, Any]) -> bool:
+    """Whether this run belongs to the half on which thresholds were set."""
+    return case["seed"] in TUNED
+
+
+def judge(log: Path) -> dict[str, Any]:
+    """The figures, of the runs that no threshold has seen."""
+    cases = [json.loads(line) for line in log.read_text().splitlines()]
+    told = {key(c): seen_by(c) for c in cases}
+    found: dict[str, Any] = {}
+    halves = {"tuned on": [c for c in cases if chosen(c)], "held out": [c for c in cases if not chosen(c)]}
+    for half, mine in halves.items():
+        groups = {fault: [c for c in mine if c["fault"] == fault] for fault in FAULTS}
+        rows = {fault: row_of(sick, told) for fault, sick in groups.items() if sick}
+        healthy = [c for c in mine if not c["fault"]]
+        false = {key(c) + "|" + c["changes"].get("loss", ""): list(told[key(c)]) for c in healthy if told[key(c)]}
+        runs = sum(row["runs"] for row in rows.values())
+        right = {k: sum(row[k] * row["runs"] for row in rows.values()) for k in ("recall", "first_name_right")}
+        delays = [row["delay"] for row in rows.values() if row["delay"] is not None]
+        found[half] = {
+            "runs": runs,
+            "healthy_runs": len(healthy),
+            **{k: v / max(runs, 1) for k, v in right.items()},
+            "false_findings": len(false) / max(len(healthy), 1),
+            "false": false,
+            "median_delay": statistics.median(delays) if delays else None,
+            "faults": rows,
+        }
+    return found
+
+
+def row_of(sick: list[dict[str, Any]], told: dict[str, dict[str, int]]) -> dict[str, Any]:
+    """How one fault was seen: delays are shares of the run, from its beginning, where these faults begin."""
+    name = sick[0]["fault"]
+    hits = [c for c in sick if name in told[key(c)]]
+    delays = [told[key(c)][name] / WORLDS[c["world"]]["samples"] for c in hits]
+    right = 0
+    for c in hits:
+        earliest = min(told[key(c)].values())
+        right += next(n for n, at in told[key(c)].items() if at == earliest) == name
+    return {
+        "runs": len(sick),
+        "worlds": sorted({c["world"] for c in sick}),
+        "recall": len(hits) / len(sick),
+        "first_name_right": right / len(sick),
+        "delay": statistics.median(delays) if delays else None,
+        "missed": [key(c) for c in sick if c not in hits],
+        "first_named": {key(c): list(told[key(c)])[:3] for c in sick},
+    }
+
+
+def main() -> None:
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("what", choices=("run", "judge"))
+    p.add_argument("--log", type=Path, required=True)
+    p.add_argument("--seeds", default="0,1,2,3,4")
+    p.add_argument("--only", default="", help="names of faults, or healthy, with commas between")
+    p.add_argument("--write", action="store_true", help="write results/faults.json")
+    args = p.parse_args()
+    if args.what == "run":
+        collect(args.log, [int(s) for s in args.seeds.split(",")], list(filter(None, args.only.split(","))))
+        return
+    found = judge(args.log)
+    document = {
+        "proof": "faults",
+        "command": "python benchmarks/faults.py run --log FILE; python benchmarks/faults.py judge --log FILE --write",
+        "found": found,
+        "seconds": round(sum(json.loads(line)["seconds"] for line in args.log.read_text().splitlines())),
+        "date": date.today().isoformat(),
+        "versions": {"sparring": sparring.__version__, "torch": torch.__version__, "python": platform.python_version()},
+        "hardware": machine.hardware(torch.device("cpu")) | {"threads": 1},
+    }
+    if args.write:
+        (Path(__file__).parent / "results" / "faults.json").write_text(json.dumps(document, indent=1) + "\n")
+    print(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""The doctor's visit: to a run, live or finished, or to the log of anybody's own trainer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from . import logs
+from .folder import RunFolder
+from .names import RequestError
+from .symptoms import SYMPTOMS, Finding, data_faults, diagnose, unable
+
+
+def visit(what: Path, deep: bool = False) -> tuple[list[dict[str, Any]], list[str]]:
+    """The findings as plain values, and the same in words for a person.
+
+    what: the folder of a run, or a log (see `logs.read`).  deep: also what takes minutes, of the last checkpoint.
+    """
+    if (what / "recipe.yaml").exists():
+        return run(what, deep)
+    if what.is_dir():
+        RunFolder(what).recipe()
+    if not what.exists():
+        raise RequestError(f"{what} does not exist; give the folder of a run, or a log (.csv, .jsonl, or printed text)")
+    if deep:
+        raise RequestError(f"--deep needs the players themselves: give a run's folder; {what} is only a log")
+    log = logs.read(what)
+    found = diagnose(log.rows)
+    lines = [f"{what}: {len(log.rows):,} rows", *log.said]
+    lines += [f"not read: {', '.join(log.unread[:12])}{', …' if len(log.unread) > 12 else ''}"] if log.unread else []
+    return [f._asdict() for f in found], lines + told(found, log.rows, "rows")
+
+
+def run(folder: Path, deep: bool) -> tuple[list[dict[str, Any]], list[str]]:
+    """What the numbers of a run say now; and what was written when they were no longer numbers."""
+    place = RunFolder(folder)
+    place.recipe()
+    rows, written = place.rows("stats.jsonl"), place.rows("findings.jsonl")
+    card = folder / "card.json"
+    data = json.loads(card.read_text()).get("data", {}) if card.exists() else {}
+    lost = [Finding(**{k: row[k] for k in Finding._fields}) for row in written if row["name"] == "not finite"]
+    found = lost[-1:] + [f for f in diagnose(rows) if f.name != "not finite" or not lost] + data_faults(data)
+
+    seen = f"{rows[-1]['seen']:,} samples" if rows else "no line of stats.jsonl yet"
+    lines = [f"{folder}: {seen}, {len(rows):,} rows", *told(found, rows, "samples")]
+    for row in written:
+        if "act" in row:
+            lines.append(f"what was done: {row['evidence']}: {row['advice']}")
+    if deep:
+        for finding in look_deep(folder):
+            found.append(finding)
+            lines += ["", f"{finding.name}: {finding.evidence}", f"  {finding.advice}"]
+    return [f._asdict() for f in found], lines
+
+
+def told(found: list[Finding], rows: list[dict[str, Any]], unit: str) -> list[str]:
+    """Findings in words, and what could not be told."""
+    lines = []
+    for f in found:
+        since = f", since {f.since:,} {unit}" if f.since else ""
+        lines += ["", f"{f.level}: {f.name}{since}", f"  {f.evidence}", f"  try: {f.advice}"]
+    cannot = unable(rows)
+    lines += ["", f"{len(SYMPTOMS) - len(cannot)} of {len(SYMPTOMS)} symptoms could be looked for"]
+    lines[-1] += ", and none was found" if not found else ""
+    for name, keys in cannot.items():
+        lines.append(f"  cannot be told: {name} (needs {', '.join(k.replace('|', ' or ') for k in keys)})")
+    return lines
+
+
+def look_deep(folder: Path) -> list[Finding]:
+    """Eigenvalues of the game, the path from its beginning, and the duality gap, at the last checkpoint."""
+    import torch
+
+    from . import landscape, machine, recipe
+    from . import run as run_room
+    from .autopilot import take
+    from .remedies import Act, replay
+    from .settings import Recipe
+
+    r = Recipe.of(RunFolder(folder).recipe())
+    device = machine.pick(r.device, r.threads)
+    data = run_room.open_data(r)
+    here = run_room.Run(r, RunFolder(folder), data, recipe.method(r), run_room.begin(r, data, device), device)
+    early = run_room.begin(r, data, device)
+    saved = here.folder.load()
+    if saved is None:
+        raise RequestError(f"{folder} has no checkpoint yet; --deep needs one")
+    take(here, saved)
+    m = replay(here.method, [Act(**act) for act in saved.get("acts", [])], r.samples or 0)
+    s, n = here.state, min(256, len(data.heldout) // 2)
+    x, c = run_room.played(here, *data.heldout.take(torch.arange(2 * n)))
+    half = lambda t, i: None if t is None else t[i * n : (i + 1) * n]
+    z = s.G.prior.sample(2 * n, torch.Generator().manual_seed(0)).to(device)  # type: ignore[union-attr]
+    batch = x[:n], half(c, 0), z[:n]
+
+    values = landscape.eigenvalues(m, s, *batch)
+    way = landscape.path(m, early, s, batch, [-0.1, 0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 1.0, 1.05, 1.1])
+    draw = torch.Generator().manual_seed(1)
+    gap = landscape.duality_gap(
+        s, (x[:n], half(c, 0)), (x[n:], half(c, 1)), lambda k: s.G.prior.sample(k, draw).to(device)  # type: ignore
+    )  # fmt: skip
+
+    away, turning = [v for v in values if v.real < 0], [v for v in values if abs(v.imag) > abs(v.real)]
+    size = lambda v: f"{v.real:.3g}{v.imag:+.3g}i"
+    before, after = (way.cosine[way.alpha.index(a)] for a in (0.95, 1.05))
+    attracted = "play comes back to it from either side" if before > 0 > after else "play does not come back to it"
+    return [
+        Finding(
+            "deep: eigenvalues",
+            s.seen,
+            f"the {len(values)} largest of the game's Jacobian are {', '.join(map(size, values))}",
+            f"{len(away)} have a negative real part (play runs away there), {len(turning)} turn more than they pull",
+            "note",
+        ),
+        Finding(
+            "deep: path",
+            s.seen,
+            "cosine of the field with the line from the first players to these: "
+            + ", ".join(f"{c:+.2f} at {a:g}" for a, c in zip(way.alpha, way.cosine)),
+            f"along this line, {attracted}",
+            "note",
+        ),
+        Finding(
+            "deep: duality gap",
+            s.seen,
+            f"{gap.gap:.3f}: a critic trained further reaches {gap.best_D:.3f} (-0.693 if none can tell, 0 if it can), "
+            f"a generator {gap.best_G:.3f}",
+            "0 would be an equilibrium; lower is better among runs on the same data",
+            "note",
+        ),
+    ]

@@ -1,0 +1,248 @@
+"""What may be done about a finding.  A remedy is a function Method -> Method, within bounds, on record.
+
+    m = smoother(m, s.seen)                 # in a loop of your own
+
+What a remedy may reach is bounded by what the run began with: r1 and r2 up to a hundred times, rates down to a 64th.
+A remedy that would leave its bounds gives the method back unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from . import augment, losses, penalties
+from .schedules import Schedule, constant
+from .train import Method
+
+Remedy = Callable[[Method, int], Method]  # the method, and the samples seen
+MOST = 4  # acts in one run
+STRONGEST = 100.0  # weight of r1 and r2 that a remedy may set, or the first weight if that is more
+SLOWEST = 1 / 64  # share of the first rates that remedies may leave
+PERTURBED = 0.4  # p of a fixed augmentation
+
+
+class Act(NamedTuple):
+    """One change of a run: when it was decided, why, what was changed, and from where the run goes on."""
+
+    at: int  # samples seen
+    to: int  # samples seen of the checkpoint it went back to; `at` if it did not
+    finding: str
+    remedy: str
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
+# -- remedies ---------------------------------------------------------------------------------------------------------
+
+
+def smoother(m: Method, seen: int, factor: float = 10.0, least: float = 0.1) -> Method:
+    """r1 and r2 tenfold, and both there: the critic has no steep places."""
+    old = {p.__name__: w for p, w in m.penalties}
+    weight = max((w(seen) for name, w in old.items() if name in ("r1", "r2")), default=0.0)
+    if weight >= STRONGEST:
+        return m
+    new = constant(1.0) if weight < least else _times(_strongest(m, seen), factor, STRONGEST)
+    rest = tuple((p, w) for p, w in m.penalties if p.__name__ not in ("r1", "r2"))
+    return replace(m, penalties=((penalties.r1, new), (penalties.r2, new), *rest))
+
+
+def looser(m: Method, seen: int) -> Method:
+    """r1 and r2 a tenth: the critic may be steeper."""
+    return replace(m, penalties=tuple((p, _times(w, 0.1) if p.__name__ in ("r1", "r2") else w) for p, w in m.penalties))
+
+
+def slower(m: Method, seen: int) -> Method:
+    """Both rates halved, and no momentum."""
+    return replace(m, lr_G=_times(m.lr_G, 0.5), lr_D=_times(m.lr_D, 0.5), beta1=0.0)
+
+
+def slower_critic(m: Method, seen: int) -> Method:
+    """A quarter of the critic's rate, and as many turns for either player."""
+    return replace(m, lr_D=_times(m.lr_D, 0.25), critic_steps=1)
+
+
+def faster_critic(m: Method, seen: int) -> Method:
+    """The critic at the generator's rate at least; or, where it has that, two turns of it for each of G's."""
+    if m.lr_D(seen) < 0.99 * m.lr_G(seen):
+        return replace(m, lr_D=m.lr_G)
+    return replace(m, critic_steps=2) if m.critic_steps == 1 else m
+
+
+def faster_generator(m: Method, seen: int) -> Method:
+    """The generator at the critic's rate."""
+    return replace(m, lr_G=m.lr_D) if m.lr_G(seen) < 0.99 * m.lr_D(seen) else m
+
+
+def relativistic(m: Method, seen: int) -> Method:
+    """The relativistic loss with r1 and r2 (Huang et al. 2024), whose gradient lasts; even turns, no clipping."""
+    known = {p.__name__ for p, w in m.penalties if w(seen) >= 0.1}
+    m = m if {"r1", "r2"} <= known else smoother(m, seen)
+    return replace(m, loss=losses.relativistic, critic_steps=1, project=None, beta1=0.0)
+
+
+def unclipped(m: Method, seen: int) -> Method:
+    """r1 and r2 in the place of clipped weights (Gulrajani et al. 2017: a penalty repairs what clipping spoils)."""
+    return smoother(replace(m, project=None), seen) if m.project is not None else m
+
+
+def augmented(m: Method, seen: int) -> Method:
+    """Adaptive augmentation (Karras et al. 2020): the critic no longer knows its few examples by heart."""
+    if m.augment is not None:
+        return m
+    return replace(m, augment=augment.ada(), watch=(*m.watch, augment.adapt(relative=True)))
+
+
+def clearer(m: Method, seen: int) -> Method:
+    """Every transformation with probability .4 at most, at which none leaks; or no augmentation at all."""
+    return replace(m, augment=None, watch=()) if m.augment is not None else m
+
+
+def mismatched(m: Method, seen: int) -> Method:
+    """A real example with another's condition must lose: the critic has to look at it (after Reed et al. 2016)."""
+    known = {p.__name__ for p, _ in m.penalties}
+    return m if "mismatch" in known else replace(m, penalties=(*m.penalties, (penalties.mismatch, constant(1.0))))
+
+
+def nearer_average(m: Method, seen: int) -> Method:
+    """An average generator of the last twentieth of the run at most."""
+    longest = m.halflife
+    now = replace(m, halflife=lambda seen: min(longest(seen), 0.05 * seen))
+    return now if longest(seen) > 0.06 * max(seen, 1) else m
+
+
+def reseeded(m: Method, seen: int) -> Method:
+    """Other noise and another order of the data: where chance decides, another chance."""
+    return replace(m, seed=m.seed + 1)
+
+
+REMEDIES: dict[str, tuple[Remedy, ...]] = {  # what is tried first stands first
+    "not finite": (slower, smoother),
+    "generator frozen": (faster_generator,),
+    "clip too tight": (unclipped,),
+    "clip too loose": (unclipped,),
+    "vanishing gradient": (relativistic, slower_critic),
+    "critic unbounded": (smoother, slower),
+    "exploding slope": (smoother, slower_critic),
+    "augmentation leak": (clearer,),
+    "condition ignored": (mismatched,),
+    "copying": (augmented,),
+    "critic overfits": (augmented, smoother),
+    "average lags": (nearer_average,),
+    "collapse": (relativistic, slower, reseeded),
+    "critic blind": (faster_critic, looser),
+    "oscillation": (slower, smoother),
+    "critic wins": (relativistic, smoother, slower_critic),
+    "modes missing": (relativistic, smoother, reseeded),
+}
+IN_PLACE = {"average lags"}  # nothing is lost: no need to go back
+
+
+# -- the choice -------------------------------------------------------------------------------------------------------
+
+
+def choose(
+    m: Method, seen: int, finding: str, at: Sequence[int], acts: Sequence[Act], first: Method | None = None
+) -> tuple[Act, Method] | None:
+    """The next act about a finding, and the method after it; None if there is none left.
+
+    at: places to go on from, samples seen of checkpoints older than the fault, newest first (0 is the beginning).
+    A place is never tried twice with the same settings; where the same fault came back from a place, an older one is.
+    """
+    if len(acts) >= MOST:
+        return None
+    tried = {(act.to, _frozen(act.after)) for act in acts}
+    came_back = {act.to for act in acts if act.finding == finding}
+    places = [place for place in at if place not in came_back] or list(at[-1:])
+    for remedy in REMEDIES.get(finding, ()):
+        for place in [seen] if finding in IN_PLACE else places[:1]:
+            before, new = settings(m, seen), remedy(m, seen)
+            if finding not in IN_PLACE and remedy is not reseeded:
+                new = reseeded(new, seen)
+            after = settings(new, seen)
+            same = {**after, "seed": 0} == {**before, "seed": 0} and remedy is not reseeded
+            if not same and (place, _frozen(after)) not in tried and bounded(new, first or m, seen):
+                return Act(seen, place, finding, remedy.__name__, before, after), new
+    return None
+
+
+def bounded(m: Method, first: Method, seen: int) -> bool:
+    """Whether the rates are within what remedies may leave of the first ones."""
+    kept = lambda now, then: now(seen) >= SLOWEST * then(seen)
+    return kept(m.lr_G, first.lr_G) and kept(m.lr_D, first.lr_D)
+
+
+SETTLE = 0.3  # of what was seen at a plateau: how long the rates then take to fall
+
+
+def tail(at: int, samples: int) -> int:
+    """How many samples a run settles for that has found its plateau at `at` of `samples`."""
+    return min(max(round(SETTLE * at), 1), max(samples - at, 1))
+
+
+def settled(m: Method, at: int, samples: int) -> Method:
+    """From `at` on, every schedule runs to its end at `samples` within `tail`: the rates fall, the players settle."""
+    over = tail(at, samples)
+    clock = lambda seen: seen if seen <= at else min(at + round((seen - at) * (samples - at) / over), samples)
+    quick = lambda schedule: lambda seen: schedule(clock(seen))
+    each = lambda charges: tuple((f, quick(w)) for f, w in charges)
+    late = replace(m, lr_G=quick(m.lr_G), lr_D=quick(m.lr_D), beta2=quick(m.beta2), adversarial=quick(m.adversarial))
+    return replace(late, penalties=each(m.penalties), terms=each(m.terms), pulls=each(m.pulls))
+
+
+def replay(m: Method, acts: Sequence[Act], samples: int) -> Method:
+    """The method after these acts, in a run of so many samples: as exact as if it had never been left."""
+    for act in acts:
+        if act.remedy == "settled":
+            m = settled(m, act.at, samples)
+            continue
+        remedy = BY_NAME[act.remedy]
+        m = remedy(m, act.at)
+        if act.finding not in IN_PLACE and remedy is not reseeded:
+            m = reseeded(m, act.at)
+    return m
+
+
+BY_NAME: Mapping[str, Remedy] = {f.__name__: f for row in REMEDIES.values() for f in row}
+
+
+def settings(m: Method, seen: int) -> dict[str, Any]:
+    """A method in plain values, as it is when so much has been seen."""
+    named = next((name for name, loss in losses.LOSSES.items() if loss == m.loss), "own")
+    weights = {p.__name__: float(f"{w(seen):.6g}") for p, w in m.penalties}
+    rates = {"lr_G": m.lr_G(seen), "lr_D": m.lr_D(seen), "halflife": m.halflife(seen)}
+    return {
+        "loss": named,
+        **weights,
+        **{k: float(f"{v:.6g}") for k, v in rates.items()},
+        "beta1": m.beta1,
+        "critic_steps": m.critic_steps,
+        "clipped": m.project is not None,
+        "augmented": m.augment is not None,
+        "seed": m.seed,
+    }
+
+
+def changed(act: Act) -> str:
+    """What an act changed, in words: `r1 1 -> 10, lr_G 0.001 -> 0.0005`."""
+    names = dict.fromkeys((*act.before, *act.after))
+    show = lambda v: "none" if v is None else f"{v:g}" if isinstance(v, float) else str(v)
+    return ", ".join(
+        f"{k} {show(act.before.get(k))} -> {show(act.after.get(k))}"
+        for k in names
+        if act.before.get(k) != act.after.get(k)
+    )
+
+
+def _times(schedule: Schedule, factor: float, most: float = float("inf")) -> Schedule:
+    return lambda seen: min(factor * schedule(seen), max(most, schedule(seen)))
+
+
+def _strongest(m: Method, seen: int) -> Schedule:
+    """Of r1 and r2, the one that weighs more."""
+    return max((w for p, w in m.penalties if p.__name__ in ("r1", "r2")), key=lambda w: w(seen))
+
+
+def _frozen(settings: Mapping[str, Any]) -> tuple:
+    return tuple(sorted((k, str(v)) for k, v in settings.items() if k != "seed"))

@@ -1,0 +1,56 @@
+"""What a run shows of itself as it goes: sheets of the average generator, from fixed z."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import Module
+
+from . import chance, recipe, show
+from .chance import generator
+from .data import Dataset
+from .settings import Recipe
+from .spaces import Frames, Label, Tokens, Vector
+
+
+def draw_sheet(G: Module, r: Recipe, data: Dataset, folder: Path, seen: int) -> None:
+    """64 samples, or of points a cloud; a class or a caption a row; futures of pasts.  Writes into `folder`."""
+    spec, columns, path = data.spec, None, folder / f"{seen:012d}"
+    if isinstance(spec.c, Frames):
+        return draw_futures(G, r, data, folder, seen)
+    if isinstance(spec.c, Label | Tokens) and not isinstance(spec.x, Vector):
+        x, columns = rows_of_conditions(G, r, data), 8
+    else:
+        x, _ = drawn(G, r, data, 2000 if isinstance(spec.x, Vector) else 64, "sheet")
+    real = data.heldout.take(torch.arange(min(2000, len(data.heldout))))[0]
+    show.show(spec.x, x, path, real=real, columns=columns)
+
+
+def rows_of_conditions(G: Module, r: Recipe, data: Dataset, columns: int = 8, rows: int = 16) -> Tensor:
+    """A class a row, as many as there are and at most 16, or one of 8 held-out captions; the same z in each."""
+    spec, heldout = data.spec, data.heldout
+    if isinstance(spec.c, Label):
+        c = torch.arange(min(rows, spec.c.classes))
+    else:
+        c = heldout.take(torch.arange(min(columns, len(heldout))))[1]
+        assert c is not None
+    z = G.prior.sample(columns, generator("sheet", r.seed)).repeat(len(c), 1)  # type: ignore[union-attr]
+    return recipe.draw(G, spec, len(z), c=c.repeat_interleave(columns, 0), z=z)
+
+
+def draw_futures(G: Module, r: Recipe, data: Dataset, folder: Path, seen: int, rows: int = 8, k: int = 5) -> None:
+    """Held-out pasts, what followed, and `k` frames that may follow, from fixed z; and a roll-out that moves."""
+    seed = chance.seed_of("sheet", r.seed)
+    real, c = data.heldout.take(torch.arange(min(rows, len(data.heldout))))
+    assert c is not None
+    n = len(c)
+    made = recipe.draw(G, data.spec, n * k, seed, c.repeat_interleave(k, 0)).unflatten(0, (n, k))
+    show.futures(c, made, folder / f"{seen:012d}", real)
+    if seen >= (r.samples or 0):
+        show.film(torch.cat([c, recipe.roll(G, data.spec, c, 64, seed)], 1), folder / "rolled.webp")
+
+
+def drawn(G: Module, r: Recipe, data: Dataset, n: int, purpose: str) -> tuple[Tensor, Tensor | None]:
+    """n samples and what they were made from, in stored form: held-out conditions in turn."""
+    c = None if data.spec.c is None else data.heldout.take(torch.arange(n) % len(data.heldout))[1]
+    return recipe.draw(G, data.spec, n, seed=chance.seed_of(purpose, r.seed), c=c), c

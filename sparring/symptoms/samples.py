@@ -1,0 +1,95 @@
+"""What may be wrong with the samples: too alike, too few kinds, copied, turned, or deaf to what was asked."""
+
+from __future__ import annotations
+
+from .history import Finding, History, holds, needs, windows
+
+
+@needs("spread")
+def collapse(h: History, floor: float = 0.25, healthy: float = 0.5, same: float = 0.5) -> Finding | None:
+    """Fakes differ far less from one another than real samples do.
+
+    `spread` is below `floor` after it had been above `healthy`, or for long (a generator begins with hardly any); or
+    more than half of the fakes are repeats of others.
+    """
+    w = windows(h, "spread")
+    fell = any(spread > healthy for _, (spread,) in w)
+    since = holds(w, lambda spread: spread < floor, least=2 if fell else 12)
+    advice = "--loss relativistic with --r1 1 --r2 1, or half of --lr and of --lr_D; z of more dimensions: --z 64"
+    if since is not None:
+        said = f"fakes have {w[-1].values[0]:.0%} of the spread of the data" + (
+            "" if fell else ", and never had half of it"
+        )
+        return Finding("collapse", since, said, advice)
+
+    w = windows(h, "duplicates", "spread")
+    since = holds(w, lambda repeats, spread: repeats > same, least=2)
+    if since is None:
+        return None
+    return Finding("collapse", since, f"{w[-1].values[0]:.0%} of the fakes nearly repeat another", advice)
+
+
+@needs("missing", "uneven", "precision")
+def modes_missing(h: History, lost: float = 0.2, share: float = 0.3) -> Finding | None:
+    """What is drawn is good, but whole parts of the data are never drawn: hardly visible by eye."""
+    w = windows(h, "missing", "precision", "recall", "uneven")
+    since = holds(w, lambda missing, *_: missing > lost, least=max(4, round(share * len(w))))
+    if since is None:
+        return None
+    missing, precision, recall, uneven = w[-1].values
+    return Finding(
+        "modes missing",
+        since,
+        f"parts that hold {missing:.0%} of the data get less than a quarter of their due, {uneven:.0%} of all "
+        f"samples are in the wrong part; precision {precision:.2f}, recall {recall:.2f}",
+        "--loss relativistic with --r1 1 --r2 1; z of more dimensions: --z 64; a larger --batch",
+    )
+
+
+@needs("near", "copies")
+def copying(h: History, near: float = 0.4, copied: float = 0.15) -> Finding | None:
+    """Samples are copies of training examples, or of their mirror images."""
+    w = windows(h, "near", "copies")
+    since = holds(w, lambda ratio, copies: ratio < near and copies > copied, least=2)
+    if since is None:
+        return None
+    ratio, copies = w[-1].values
+    return Finding(
+        "copying",
+        since,
+        f"{copies:.0%} of the samples are as close to one training example as 5 % of held-out ones are, and the "
+        f"nearest example is a held-out one {ratio:.2f} times as often as by chance",
+        "stop earlier (--stop plateau); more examples; --augment ada; fewer channels: half of --width",
+    )
+
+
+@needs("leak")
+def augmentation_leak(h: History, share: float = 0.25) -> Finding | None:
+    """G draws what D sees through its augmentation: turned or discoloured samples, as no example is."""
+    w = windows(h, "leak")
+    since = holds(w, lambda leak: leak > share, least=3)
+    if since is None:
+        return None
+    return Finding(
+        "augmentation leak",
+        since,
+        f"{w[-1].values[0]:.0%} more of the fakes than of the examples are like transformed examples, not clear ones",
+        "a lower p: --augment ada:0.4, or --augment ada, which finds its own; or leave out geom",
+    )
+
+
+@needs("condition/sample")
+def condition_ignored(h: History, moved: float = 0.1, told: float = 0.05) -> Finding | None:
+    """Another condition changes neither what D thinks of an example, nor, it may be, what G draws."""
+    w = windows(h, "condition/sample", "condition/score")
+    since = holds(w, lambda sample, score: score < told or sample < moved, least=4)
+    if since is None:
+        return None
+    sample, score = w[-1].values
+    return Finding(
+        "condition ignored",
+        since,
+        f"another condition moves a sample by {sample:.1%} of what another z does, and costs a real example "
+        f"{score:.2f} standard deviations of score",
+        "--penalties mismatch=1, so that D must look at the condition; see that D's forward uses c",
+    )

@@ -1,0 +1,212 @@
+"""A run that acts on what it finds, stops by itself, and names what spoiled it; resumed = never stopped, acts too."""
+
+import json
+import random
+import shutil
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sparring import remedies, stopping
+from sparring.cli import main
+from sparring.folder import RunFolder
+
+from .test_run import command, equal, state
+
+SHORT = ["--width", "16", "--batch", "64", "--threads", "1", "--evaluate_n", "100", "--evaluate_final", "100"]
+SICK = ["--loss", "minimax", "--critic_steps", "5", "--lr_D", "5e-3", "--r1", "0", "--r2", "0"]
+EVERY = ["--log_every", "128", "--checkpoint_every", "640", "--sample_every", "100000", "--evaluate_every", "3000"]
+
+
+def sparring(*argv):
+    return main([str(a) for a in argv])
+
+
+def rows(run, name):
+    kept = RunFolder(run).rows(name)
+    return [{k: v for k, v in row.items() if k not in ("seconds", "images_per_second")} for row in kept]
+
+
+def findings(run):
+    return [json.loads(line) for line in (run / "findings.jsonl").read_text().splitlines()]
+
+
+ACTING = ["train", "ring", "--samples", 7680, *SICK, *SHORT, *EVERY, "--autopilot", "act"]
+
+
+@pytest.fixture(scope="module")
+def acted(tmp_path_factory):
+    run = tmp_path_factory.mktemp("acted") / "run"
+    assert sparring(*ACTING, "--run", run) == 0
+    return run
+
+
+def test_an_act_is_on_record_with_before_and_after(acted):
+    acts = [row["act"] for row in findings(acted) if "act" in row]
+    assert 1 <= len(acts) <= remedies.MOST
+    first = acts[0]
+    assert first["finding"] == "vanishing gradient"
+    assert first["before"]["loss"] == "minimax"
+    assert first["after"]["loss"] == "relativistic"
+    assert first["to"] < first["at"]
+    assert len({(act["to"], json.dumps(act["after"])) for act in acts}) == len(acts)
+    seen = [row["seen"] for row in rows(acted, "stats.jsonl")]
+    assert seen == sorted(set(seen))
+    assert rows(acted, "abandoned.jsonl")
+    assert "penalty/r2" in rows(acted, "stats.jsonl")[-1]  # the remedy is at work
+    assert "relativistic" in (acted / "report.html").read_text()
+
+
+def test_a_run_that_acts_resumes_as_if_never_stopped(acted, tmp_path):
+    """kill -9 at random moments, before an act and after it."""
+    run, moments = tmp_path / "run", random.Random(1)
+    process = subprocess.Popen(command(*ACTING, "--run", run), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    for _ in range(2):
+        while process.poll() is None and not list(run.glob("checkpoints/0*")):
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0, 0.5))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process = subprocess.Popen(command("resume", run), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    assert process.wait() == 0
+    assert equal(state(run), state(acted))
+    assert findings(run) == findings(acted)
+    assert rows(run, "stats.jsonl") == rows(acted, "stats.jsonl")
+
+
+def test_a_line_half_filled_at_a_stop_is_filled_after_it(tmp_path):
+    straight, run = tmp_path / "straight", tmp_path / "run"
+    begin = ["train", "ring", "--samples", 7680, *SHORT, "--log_every", "1920", "--checkpoint_every", "3840"]
+    assert sparring(*begin, "--run", straight) == 0
+    process = subprocess.Popen(command(*begin, "--run", run), stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not list(run.glob("checkpoints/0*")):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate()
+    assert "stopped and saved at" in said
+    assert sparring("resume", run) == 0
+    assert rows(run, "stats.jsonl") == rows(straight, "stats.jsonl")
+
+
+@pytest.mark.parametrize("autopilot", ["off", "advise"])
+def test_without_leave_nothing_is_changed(tmp_path, autopilot, capsys):
+    run = tmp_path / "run"
+    begin = ["train", "ring", "--samples", 2560, *SICK, *SHORT, *EVERY, "--autopilot", autopilot]
+    assert sparring(*begin, "--run", run) == 0
+    said = capsys.readouterr().err
+    assert ("problem: vanishing gradient" in said) == (autopilot == "advise")
+    assert "act:" not in said
+    assert sparring("diagnose", run, "--json") == 0
+    assert json.loads(capsys.readouterr().out)[0]["name"] == "vanishing gradient"
+
+
+def test_a_plateau_ends_a_run_and_the_best_checkpoint_stays(tmp_path, capsys):
+    run = tmp_path / "run"
+    options = ["--stop", "plateau", "--patience", 1000, "--lr", 1e-9, "--evaluate_every", 640, "--log_every", 640]
+    assert sparring("train", "ring", "--samples", 200_000, *SHORT, *options, "--run", run) == 0
+    said = capsys.readouterr().err
+    assert "no better for" in said
+    card = json.loads((run / "card.json").read_text())
+    assert "no better for" in card["stopped"]["why"]
+    assert "% of held-out examples above fakes" in card["stopped"]["why"]
+    assert card["stopped"]["seen"] < 10_000
+    assert f"{card['stopped']['best']:012d}" in [p.name for p in RunFolder(run).checkpoints()]
+    assert "no better for" in (run / "report.html").read_text()
+    resumed = tmp_path / "resumed"
+    shutil.copytree(run, resumed)
+    shutil.rmtree(RunFolder(resumed).checkpoints()[-1])
+    assert sparring("resume", resumed) == 0
+    assert equal(state(resumed), state(run))
+
+
+def test_a_target_ends_a_run(tmp_path, capsys):
+    run = tmp_path / "run"
+    options = ["--stop", "target", "--target", "kid=1e9", "--evaluate_every", 640]
+    assert sparring("train", "ring", "--samples", 64_000, *SHORT, *options, "--run", run) == 0
+    assert "which was to be 1e+09" in capsys.readouterr().err
+    assert RunFolder(run).rows("stats.jsonl")[-1]["seen"] < 1400
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("--stop target", "NAME=VALUE"),
+        ("--stop target --target fdi=2", "did you mean 'fid'"),
+        ("--stop target --target fid=low", "no number"),
+        ("--autopilot on", "autopilot"),
+        ("--patience 0", "above 0"),
+    ],
+)
+def test_a_wrong_wish_is_refused(options, words, tmp_path, capsys):
+    assert sparring("train", "ring", *options.split(), "--run", tmp_path / "run") == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_spoiled_a_run_is_named(tmp_path, capsys):
+    pictures, run = tmp_path / "pictures", tmp_path / "run"
+    pictures.mkdir()
+    random_pixels = np.random.default_rng(0)
+    for i in range(40):
+        Image.fromarray(random_pixels.integers(0, 255, (8, 8, 3), dtype=np.uint8)).save(pictures / f"cat{i}.png")
+    Image.new("RGB", (8, 8), "white").save(pictures / "blank.png")
+    options = [
+        "--width",
+        "4",
+        "--batch",
+        "8",
+        "--threads",
+        "1",
+        "--lr",
+        "1e18",
+        "--log_every",
+        "80",
+        "--samples",
+        "8000",
+    ]
+    assert sparring("train", pictures, "--size", 8, *options, "--run", run) == 1
+    said = capsys.readouterr().err
+    assert "NaN or infinite in the step after" in said
+    assert "cat" in said and ".png" in said
+    names = [row["name"] for row in findings(run)]
+    assert names == ["data: blank", "not finite"]
+    assert sparring("diagnose", run, "--json") == 0
+    assert [f["name"] for f in json.loads(capsys.readouterr().out)] == ["not finite", "data: blank"]
+
+
+# -- when it is enough ------------------------------------------------------------------------------------------------
+
+
+def evaluations(values, se=0.1, better="lower"):
+    return [
+        {"seen": 100 * (i + 1), "metrics": {"fid": {"value": v, "se": se, "better": better}}}
+        for i, v in enumerate(values)
+    ]
+
+
+def test_a_gain_below_its_error_is_no_gain():
+    falling = [5 - i for i in range(5)]
+    flat = [1 - 0.001 * i for i in range(8)]
+    measured = stopping.series(evaluations(falling + flat), "fid")
+    assert stopping.plateau(measured[:6], 500) == ""
+    assert stopping.plateau(measured, 600) != ""
+    assert "1 ± 0.1 then" in stopping.plateau(measured, 600)
+    assert stopping.plateau([], 1) == ""
+    mirrored = stopping.series(evaluations([-v for v in falling + flat], better="higher"), "fid")
+    assert stopping.plateau(mirrored, 600) != "" == stopping.plateau(mirrored[:6], 500)
+
+
+def test_the_best_is_the_earlier_of_equals_and_targets_are_met_by_value():
+    measured = stopping.series(evaluations([3, 1, 2, 1]), "fid")
+    assert stopping.best(measured).seen == 200
+    assert stopping.best([]) is None
+    assert stopping.reached(measured, 1.0) and not stopping.reached(measured, 0.9)
+    rows = [{"seen": 1, "truth": {"modes": 7.0, "kl": 0.3}}]
+    assert stopping.reached(stopping.series(rows, "modes"), 7) and not stopping.reached(
+        stopping.series(rows, "kl"), 0.2
+    )
+    assert stopping.series(rows, "fid") == []

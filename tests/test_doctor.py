@@ -1,0 +1,124 @@
+"""The doctor reads runs and foreign logs, and says what cannot be told."""
+
+import json
+import math
+import subprocess
+import sys
+
+import pytest
+
+from sparring import diagnose, logs
+from sparring.cli import main
+from sparring.names import RequestError
+
+
+def sparring(*argv):
+    return main([str(a) for a in argv])
+
+
+STYLEGAN = [  # lines as its stats.jsonl has them
+    {
+        "Loss/scores/real": {"num": 64, "mean": 5.0 + i / 10, "std": 1.0},
+        "Loss/scores/fake": {"num": 64, "mean": -5.0 - i / 10, "std": 1.0},
+        "Loss/D/loss": {"num": 64, "mean": 0.01, "std": 0.1},
+        "Loss/G/loss": {"num": 64, "mean": 6.0, "std": 0.1},
+        "Progress/kimg": {"num": 1, "mean": 4.0 * i, "std": 0.0},
+        "timestamp": 1e9,
+    }
+    for i in range(40)
+]
+PRINTED = "".join(
+    f"[{i // 10}/5][{i % 10}/10]\tLoss_D: 0.0{i % 5 + 1}\tLoss_G: {9 + i / 10:.4f}\t"
+    f"D(x): 0.99{i % 9}\tD(G(z)): 0.0{i % 3}1 / 0.002\n"
+    for i in range(50)
+)
+D_LOSS = ("Loss_D", "d_loss", "D loss", "errD", "lossD", "train/d_loss", "critic_loss", "D/loss")
+
+
+def table(**columns):
+    rows = list(zip(*columns.values()))
+    return "\n".join([",".join(columns), *(",".join(map(str, row)) for row in rows)])
+
+
+def test_the_log_of_another_trainer_is_read(tmp_path, capsys):
+    log = tmp_path / "stats.jsonl"
+    log.write_text("\n".join(map(json.dumps, STYLEGAN)))
+    assert sparring("diagnose", log, "--json") == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert found["name"] == "critic wins"
+    assert found.keys() >= {"name", "since", "evidence", "advice"}
+
+    assert sparring("diagnose", log) == 0
+    said = capsys.readouterr().out
+    assert "Loss/scores/real is read as score/real" in said
+    assert "Progress/kimg counts thousands of images" in said
+    assert "cannot be told: collapse (needs spread)" in said
+
+
+def test_printed_lines_with_probabilities_are_read(tmp_path, capsys):
+    log = tmp_path / "out.txt"
+    log.write_text("starting\n" + PRINTED)
+    assert sparring("diagnose", log) == 0
+    said = capsys.readouterr().out
+    assert "problem: critic wins" in said
+    assert "read as probabilities" in said
+    assert "D(G(z)) is read as score/fake" in said
+
+
+def test_losses_alone_say_a_little(tmp_path, capsys):
+    log = tmp_path / "log.csv"
+    log.write_text(table(step=range(60), d_loss=[0.001] * 60, g_loss=[12.0] * 60, lr=[1e-4] * 60))
+    assert sparring("diagnose", log) == 0
+    said = capsys.readouterr().out
+    assert "D's loss is 0.001" in said
+    assert "not read: lr" in said
+    log.write_text(table(step=range(60), d_loss=[1.3] * 59 + [math.nan], g_loss=[0.8] * 60))
+    assert sparring("diagnose", log, "--json") == 0
+    assert [f["name"] for f in json.loads(capsys.readouterr().out)] == ["not finite"]
+    log.write_text(table(step=range(60), d_loss=[1.3] * 60, g_loss=[0.8] * 60))
+    assert sparring("diagnose", log) == 0
+    assert "none was found" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "meaning"),
+    [
+        *((n, "D/loss") for n in D_LOSS),
+        *((n, "G/loss") for n in ("loss_g", "G_loss", "errG", "generator/loss", "Loss/G/loss")),
+        *((n, "score/real") for n in ("D(x)", "real_score", "d_real", "logits_real", "score/real")),
+        *((n, "score/fake") for n in ("D(G(z))", "fake_score", "D_fake", "Loss/scores/fake")),
+    ],
+)
+def test_columns_have_many_names(name, meaning):
+    assert logs.meanings([name]) == {meaning: name}
+
+
+def test_other_columns_have_no_meaning():
+    assert logs.meanings(["learning_rate", "D_lr", "fid", "time", "loss", "epoch"]) == {}
+
+
+def test_an_unreadable_log_is_refused_in_one_line(tmp_path, capsys):
+    log = tmp_path / "poem.txt"
+    log.write_text("a rose\nis a rose\n")
+    assert sparring("diagnose", log) == 2
+    assert "nothing that a doctor can read" in capsys.readouterr().err
+    assert sparring("diagnose", tmp_path / "nowhere") == 2
+    assert "does not exist" in capsys.readouterr().err
+    log.write_text(PRINTED)
+    assert sparring("diagnose", log, "--deep") == 2
+    assert "needs the players" in capsys.readouterr().err
+    with pytest.raises(RequestError):
+        logs.read(tmp_path)
+
+
+def test_three_lines_in_any_loop():
+    history = []
+    for i in range(100):
+        history.append({"seen": 64 * i, "score/real": 0.01 * i**2, "score/fake": -0.01 * i**2})
+    assert [f.name for f in diagnose(history)] == ["critic unbounded", "critic wins"]
+    assert [f.name for f in diagnose([{k: v for k, v in row.items() if k != "seen"} for row in history])]
+
+
+def test_to_import_the_doctor_is_light():
+    code = "from sparring import diagnose; import sys; raise SystemExit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,146 @@
+"""The game as a field, against games whose answers are known."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from sparring.landscape import duality_gap, eigenvalues, field, flat, path, pour, quiet
+from sparring.losses import nonsaturating, wasserstein
+from sparring.penalties import r1, r2
+from sparring.priors import Normal
+from sparring.schedules import constant
+from sparring.train import Method, State
+
+
+class Point(nn.Module):
+    """G of the Dirac game: one number, whatever z is."""
+
+    def __init__(self, at):
+        super().__init__()
+        self.prior, self.at = Normal(1), nn.Parameter(torch.tensor([float(at)]))
+
+    def forward(self, z, c=None):
+        return self.at.expand(len(z), 1)
+
+
+class Slope(nn.Module):
+    """Its critic: D(x) = psi x."""
+
+    def __init__(self, psi):
+        super().__init__()
+        self.psi = nn.Parameter(torch.tensor([float(psi)]))
+
+    def forward(self, x, c=None):
+        return self.psi * x[:, 0]
+
+
+class Wave(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.prior, self.net = Normal(2), nn.Sequential(nn.Linear(2, 5), nn.Tanh(), nn.Linear(5, 2))
+
+    def forward(self, z, c=None):
+        return self.net(z)
+
+
+class Judge(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(2, 5), nn.Tanh(), nn.Linear(5, 1))
+
+    def forward(self, x, c=None):
+        return self.net(x)[:, 0]
+
+
+def dirac(theta=0.0, psi=0.0):
+    return State.begin(Point(theta), Slope(psi)), torch.zeros(4, 1), torch.zeros(4, 1)
+
+
+def test_the_plain_dirac_game_only_turns():
+    """v = (-psi, theta): eigenvalues ± i."""
+    s, x, z = dirac(0.3, -0.2)
+    m = Method(loss=wasserstein, penalties=())
+    assert field(m, s, x, None, z).tolist() == pytest.approx([0.2, 0.3])
+    found = eigenvalues(m, s, x, None, z)
+    assert np.allclose(sorted(found.imag), [-1, 1], atol=1e-5)
+    assert np.allclose(found.real, 0, atol=1e-5)
+
+
+def test_slope_penalties_pull_it_in():
+    """With r1 and r2 of weight g, v_D gains 2 g psi: eigenvalues g ± sqrt(g² - 1)."""
+    s, x, z = dirac()
+    for g in (0.25, 2.0):
+        m = Method(loss=wasserstein, penalties=((r1, constant(g)), (r2, constant(g))))
+        wanted = [g + np.emath.sqrt(g * g - 1), g - np.emath.sqrt(g * g - 1)]
+        assert np.allclose(sorted(eigenvalues(m, s, x, None, z)), sorted(wanted), atol=1e-4)
+
+
+def test_the_largest_eigenvalues_are_those_of_the_whole_matrix():
+    torch.manual_seed(0)
+    s = State.begin(Wave(), Judge())
+    x, z, m = torch.randn(16, 2), torch.randn(16, 2), Method(loss=nonsaturating)
+    few = eigenvalues(m, s, x, None, z, k=4)
+
+    every = eigenvalues(m, s, x, None, z, k=1000)
+    assert np.allclose(np.abs(few), np.abs(every[:4]), rtol=1e-2)
+
+    t, eps = quiet(s), 1e-2
+    at, u = flat(s), torch.randn(len(flat(s)))
+    ends = []
+    for sign in (1, -1):
+        pour(t, at + sign * eps * u)
+        ends.append(field(m, t, x, None, z))
+    slope = (ends[0] - ends[1]) / (2 * eps)
+    trace = np.trace(np.stack([column(m, s, x, z, i) for i in range(len(at))], 1))
+    assert every.sum().real == pytest.approx(trace, rel=0.05, abs=0.05)
+    assert slope.isfinite().all()
+
+
+def column(m, s, x, z, i, eps=1e-2):
+    """A column of the Jacobian by differences."""
+    t, at = quiet(s), flat(s)
+    step = torch.zeros_like(at)
+    step[i] = eps
+    ends = []
+    for sign in (1, -1):
+        pour(t, at + sign * step)
+        ends.append(field(m, t, x, None, z))
+    return ((ends[0] - ends[1]) / (2 * eps)).numpy()
+
+
+def test_a_path_to_a_resting_place_changes_its_sign_there():
+    early, x, z = dirac(1.0, 0.0)
+    late, *_ = dirac(0.0, 0.0)
+    m = Method(loss=wasserstein, penalties=((r1, constant(1.0)), (r2, constant(1.0))))
+    early.D.psi.data.fill_(1.0)
+    way = path(m, early, late, (x, None, z), [0.5, 1.5])
+    assert way.cosine[0] > 0 > way.cosine[1]
+    assert path(m, early, late, (x, None, z), [1.0]).size == [0.0]
+    turning = path(Method(loss=wasserstein, penalties=()), early, late, (x, None, z), [0.5, 1.5])
+    assert turning.cosine == pytest.approx([0, 0], abs=1e-6)
+
+
+def test_the_duality_gap_closes_where_fakes_are_real():
+    torch.manual_seed(0)
+    s = State.begin(Wave(), Judge())
+    for p in s.D.net[2].parameters():
+        p.data.zero_()  # cannot tell
+
+    class Truth(Wave):
+        def forward(self, z, c=None):
+            return z + 0 * self.net(z)
+
+    draw = lambda n: torch.randn(n, 2)
+    real = (torch.randn(512, 2), None), (torch.randn(512, 2), None)
+    far = (torch.randn(512, 2) + 6, None), (torch.randn(512, 2) + 6, None)
+    s.G = Truth()
+    good, bad = (duality_gap(s, *data, draw, steps=150, lr=0.01) for data in (real, far))
+    assert good.best_D == pytest.approx(-math.log(2), abs=0.1)
+    assert abs(good.gap) < 0.1
+    assert bad.gap > 0.5
+    before = flat(s)
+    duality_gap(s, *real, draw, steps=2)
+    assert torch.equal(before, flat(s))

@@ -1,0 +1,114 @@
+"""Remedies change what they say, stay within their bounds, and are never tried twice alike."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sparring import remedies
+from sparring.losses import LOSSES
+from sparring.penalties import clip, r1, r2, wgan_gp
+from sparring.remedies import BY_NAME, IN_PLACE, MOST, REMEDIES, STRONGEST, Act, choose, replay, settled, tail
+from sparring.schedules import constant, cosine, rise_and_fall
+from sparring.symptoms import SYMPTOMS
+from sparring.train import Method
+
+SAMPLES = 100_000
+METHODS = {
+    "usual": Method(lr_G=rise_and_fall(1e-3, 0, SAMPLES), lr_D=rise_and_fall(1e-3, 0, SAMPLES)),
+    "bare": Method(loss=LOSSES["minimax"], penalties=(), critic_steps=5, beta1=0.9, halflife=constant(1e9)),
+    "clipped": Method(loss=LOSSES["wasserstein"], penalties=(), project=clip(0.01), lr_D=constant(1e-5)),
+    "gp": Method(loss=LOSSES["wasserstein"], penalties=((wgan_gp, constant(10.0)),)),
+    "strong": Method(penalties=((r1, constant(90.0)), (r2, constant(90.0))), lr_G=constant(1e-6)),
+}
+
+
+def described(m, seen=5000):
+    return remedies.settings(m, seen)
+
+
+@pytest.mark.parametrize("remedy", BY_NAME.values(), ids=BY_NAME)
+@pytest.mark.parametrize("m", METHODS.values(), ids=METHODS)
+def test_a_remedy_gives_a_method_within_bounds(remedy, m):
+    before = described(m)
+    after = described(remedy(m, 5000))
+    assert described(m) == before  # frozen
+    assert json.loads(json.dumps(after)) == after
+    assert after.get("r1", 0) <= max(STRONGEST, before.get("r1", 0))
+    assert after["lr_G"] <= max(before["lr_G"], before["lr_D"])
+
+
+@pytest.mark.parametrize("name", REMEDIES)
+def test_every_remedy_answers_to_a_symptom(name):
+    known = {"not finite", *(f.__name__.replace("_", " ") for f in SYMPTOMS)}
+    assert name in known
+
+
+def test_remedies_do_what_they_are_called():
+    bare, usual, clipped = METHODS["bare"], METHODS["usual"], METHODS["clipped"]
+    assert described(remedies.smoother(bare, 0))["r1"] == described(remedies.smoother(bare, 0))["r2"] == 1
+    assert described(remedies.smoother(usual, 0))["r1"] == 10
+    assert described(remedies.looser(usual, 0))["r1"] == pytest.approx(0.1)
+    calm = described(remedies.slower(bare, 5000))
+    assert calm["beta1"] == 0 and calm["lr_G"] == bare.lr_G(5000) / 2
+    assert described(remedies.slower_critic(bare, 0))["critic_steps"] == 1
+    better = described(remedies.relativistic(bare, 0))
+    assert (better["loss"], better["r1"], better["critic_steps"]) == ("relativistic", 1, 1)
+    assert not described(remedies.unclipped(clipped, 0))["clipped"]
+    assert described(remedies.faster_critic(clipped, 0))["lr_D"] == clipped.lr_G(0)
+    assert described(remedies.augmented(usual, 0))["augmented"]
+    assert described(remedies.nearer_average(bare, 10_000))["halflife"] == 0.05 * 5000
+    assert remedies.nearer_average(usual, 10**9) is usual or described(usual)["halflife"] > 0
+    assert described(remedies.mismatched(usual, 0))["mismatch"] == 1
+    assert remedies.reseeded(usual, 0).seed == usual.seed + 1
+
+
+def course(m, finding, at, places, most=20):
+    """All acts that follow when the same fault comes back for ever."""
+    first, acts = m, []
+    while len(acts) < most and (chosen := choose(m, at, finding, places, acts, first)):
+        act, m = chosen
+        acts.append(act)
+    return m, acts
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(sorted(REMEDIES)), st.sampled_from(sorted(METHODS)), st.lists(st.integers(1, 9), max_size=4))
+def test_nothing_loops(finding, name, older):
+    places = [*sorted({1000 * k for k in older}, reverse=True), 0]
+    m, acts = course(METHODS[name], finding, 10_000, places)
+    assert len(acts) <= MOST
+    tried = [(act.to, json.dumps(act.after)) for act in acts]
+    assert len(tried) == len(set(tried))
+    for act in acts:
+        assert act.before != act.after
+        assert act.to == (act.at if finding in IN_PLACE else act.to) and act.to <= act.at
+        assert act.after["lr_G"] >= min(METHODS[name].lr_G(act.at), METHODS[name].lr_D(act.at)) * remedies.SLOWEST
+    again = replay(METHODS[name], [Act(**json.loads(json.dumps(act._asdict()))) for act in acts], SAMPLES)
+    for seen in (0, 777, 10_000, 50_000):
+        assert described(again, seen) == described(m, seen)
+
+
+def test_the_same_fault_from_the_same_place_is_taken_from_an_older_one():
+    _, acts = course(METHODS["usual"], "critic wins", 10_000, [8000, 4000, 0])
+    assert [act.to for act in acts][:3] == [8000, 4000, 0]
+
+
+def test_an_act_is_told_in_words():
+    (act, _) = choose(METHODS["bare"], 10_000, "vanishing gradient", [0], [])
+    said = remedies.changed(act)
+    assert "loss minimax -> relativistic" in said
+    assert "r1 none -> 1" in said
+
+
+def test_settling_runs_every_schedule_to_its_end_sooner():
+    at, m = 20_000, Method(lr_G=cosine(1.0, 0.0, SAMPLES), beta2=cosine(0.9, 0.99, SAMPLES))
+    quick, end = settled(m, at, SAMPLES), at + tail(at, SAMPLES)
+    assert end < 0.3 * SAMPLES
+    assert [quick.lr_G(seen) for seen in (0, 9999, at)] == [m.lr_G(seen) for seen in (0, 9999, at)]
+    assert quick.lr_G(end) == m.lr_G(SAMPLES) == 0
+    assert quick.beta2(end) == m.beta2(SAMPLES)
+    falling = [quick.lr_G(seen) for seen in range(at, end + 1, 500)]
+    assert falling == sorted(falling, reverse=True)
+    assert tail(SAMPLES - 5, SAMPLES) == 5
