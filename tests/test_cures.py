@@ -353,7 +353,7 @@ def own(spec, prior, width):
 
 def test_networks_without_an_option_name_those_that_have_it(tmp_path, capsys):
     assert main(["train", "digits", *SHORT, "--net", "r3gan", "--norm", "batch", "--run", str(tmp_path / "run")]) == 2
-    assert "networks 'r3gan' take no norm; vector, plain, quick, dcgan do" in capsys.readouterr().err
+    assert "networks 'r3gan' take no norm; vector, plain, quick, dcgan" in capsys.readouterr().err
 
 
 def test_several_processes_are_refused_what_they_cannot_do(monkeypatch):
