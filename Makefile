@@ -26,4 +26,5 @@ test: $(READY) lint
 	$(BIN)/pytest -n 2
 
 check: $(READY)
+	$(BIN)/python benchmarks/lab.py
 	$(BIN)/python benchmarks/check.py

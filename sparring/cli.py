@@ -11,6 +11,7 @@ import json
 import re
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -153,6 +154,24 @@ def report(argv: Sequence[str]) -> int:
     return _print(readers.report(Path(args.run)), False)
 
 
+def lab(argv: Sequence[str]) -> int:
+    """measure what the theory claims, and draw it: lists experiments, or runs NAME … or all"""
+    p = _parser("lab", lab)
+    p.add_argument("names", nargs="*", type=str, help="experiments, or all; none lists them")
+    p.add_argument("--out", type=str, default="lab", help="the folder for the plots, one PNG an experiment")
+    p.add_argument("--seed", type=int, default=0, help="of everything random; the docs quote 0")
+    p.add_argument("--json", action="store_true", help="print one JSON document: a row a claim")
+    args = p.parse_args(list(argv))
+    from . import lab as experiments
+
+    names = experiments.wanted(args.names)
+    if not names:
+        rows = [{"name": name, "about": about} for name, about in experiments.EXPERIMENTS.items()]
+        return _print(rows if args.json else {"lines": [f"{r['name']:19s} {r['about']}" for r in rows]}, args.json)
+    done = experiments.session(names, Path(args.out), args.seed, None if args.json else partial(print, flush=True))
+    return _print(done.rows(), True) or done.status if args.json else done.status
+
+
 def worlds(argv: Sequence[str]) -> int:
     """list the data sets with known truth that come with the program"""
     p = _parser("worlds", worlds)
@@ -168,7 +187,7 @@ def worlds(argv: Sequence[str]) -> int:
     return 0
 
 
-COMMANDS = {f.__name__: f for f in (train, resume, sample, evaluate, diagnose, compare, report, worlds)}
+COMMANDS = {f.__name__: f for f in (train, resume, sample, evaluate, diagnose, compare, report, lab, worlds)}
 
 HELP = f"""sparring {__version__}: train, diagnose and measure adversarial generators
 
