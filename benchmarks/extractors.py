@@ -23,9 +23,11 @@ from torch.nn.functional import pad
 
 import sparring
 from sparring import data, machine, worlds
+from sparring.data import Split
 from sparring.extractors import features
 from sparring.extractors.learned import STEPS, learn
 from sparring.extractors.untrained import Identity, RandomConv
+from sparring.metrics import fid
 from sparring.nets.inception import Inception
 from sparring.spaces import Image
 
@@ -86,6 +88,7 @@ def digits(seed: int) -> dict[str, object]:
     """The share of held-out digits whose class most of the five nearest training digits have, as they are and moved."""
     d, space = data.open(worlds.open("digits")), Image(1, 8)
     began = time.process_time()
+    assert d.train.labels is not None
     looks = learn(d.train, space, seed=seed, minutes=1e9)
     seconds = time.process_time() - began
     classes = learn(d.train, space, classes=10, seed=seed, minutes=1e9)
@@ -105,6 +108,19 @@ def digits(seed: int) -> dict[str, object]:
     return {"seed": seed, "steps": STEPS, "seconds of learning": seconds, "read rightly": found}
 
 
+def floors(redraws: int = 8) -> dict[str, object]:
+    """FID of held-out digits against those that a network learned from, and against others: a floor must not care."""
+    d, space = data.open(worlds.open("digits")), Image(1, 8)
+    order = np.random.default_rng(0).permutation(len(d.train))
+    halves = {"learned from": d.train.x[order[: len(order) // 2]], "never seen": d.train.x[order[len(order) // 2 :]]}
+    net = learn(Split(halves["learned from"]), space, minutes=1e9).net
+    of = lambda x: features(net, space.encode(torch.as_tensor(x)).split(512))
+    real, rng = of(d.heldout.x), np.random.default_rng(1)
+    draw = lambda x: fid(real, of(x[rng.permutation(len(x))[: len(real)]])).value
+    drawn = {name: [draw(x) for _ in range(redraws)] for name, x in halves.items()}
+    return {k: {"mean": statistics.mean(v), "sd over redraws": statistics.stdev(v)} for k, v in drawn.items()}
+
+
 def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--rounds", type=int, default=9)
@@ -121,6 +137,7 @@ def main() -> None:
         "held": all(held.values()),
         "inception": speed,
         "digits": [digits(seed) for seed in range(args.seeds)],
+        "floor of digits, by a network that learned from half of them": floors(),
         "date": date.today().isoformat(),
         "versions": {"sparring": sparring.__version__, "torch": torch.__version__, "python": platform.python_version()},
         "hardware": machine.hardware(torch.device("cpu")),

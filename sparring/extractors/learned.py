@@ -5,6 +5,7 @@ The same examples, seed, machine and number of threads give the same network.
 
 import time
 from collections.abc import Callable
+from functools import partial
 from math import cos, pi
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss, relu
 
+from .. import machine
 from ..chance import seeded
 from ..data.split import Split
 from ..spaces import Space
@@ -22,6 +24,8 @@ from .views import view
 STEPS, BATCH, RATE = 400, 128, 3e-3
 RISE, TIMED, FEWEST = 20, 10, 40  # steps: of the rising rate, before the pace is known, that any limit of time leaves
 CPU = torch.device("cpu")
+
+Loss = Callable[[Callable[[], Tensor], Tensor | None], Tensor]  # of what gives features of another look, and of classes
 
 
 class Learned(NamedTuple):
@@ -63,13 +67,14 @@ def learn(
     parameters = [*net.parameters(), *head.parameters()]
     optimizer = torch.optim.AdamW(parameters, RATE, (0.9, 0.99), weight_decay=1e-4)
     began, asked, step = time.monotonic(), steps, 0
-    net.train()
+    net.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     while step < steps:
         with seeded(CPU, "extractor", seed, step):
             rows = torch.randperm(len(split))[:BATCH]
             y = torch.from_numpy(split.labels[rows.numpy()]) if classes else None  # type: ignore[index]
-            value = loss(space.encode(split.take(rows)[0]).flatten(1, -3), y)
+            x = space.encode(split.take(rows)[0]).flatten(1, -3)
+            value = loss(partial(_look, net, x), y)
         if not value.isfinite():
             raise ExtractorError(f"learning features of this data failed: the loss became {value.item()}")
         optimizer.param_groups[0]["lr"] = RATE * min((step + 1) / RISE, 1) * (1 + cos(pi * step / steps)) / 2
@@ -83,6 +88,7 @@ def learn(
             steps = min(steps, max(int(60 * minutes / pace), FEWEST))
         progress(step, steps)
 
+    net.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     some = split.take(range(min(len(split), 2048)))[0]
     net.settle(space.encode(x) for x in some.split(256))
     few = [
@@ -91,13 +97,19 @@ def learn(
     return Learned(net, steps, few if steps < asked else [])
 
 
-def _by_looks(space: Space) -> tuple[Encoder, nn.Module, Callable[[Tensor, Tensor | None], Tensor]]:
+def _look(net: Encoder, x: Tensor) -> Tensor:
+    """Features of another look at each of x."""
+    with torch.autocast("cpu", torch.bfloat16, enabled=machine.fast_bf16(CPU)):
+        return net(view(x).contiguous(memory_format=torch.channels_last)).float()
+
+
+def _by_looks(space: Space) -> tuple[Encoder, nn.Module, Loss]:
     net = Encoder(*planes(space, "learned"))
     head = nn.Sequential(nn.Linear(net.d, 256), nn.BatchNorm1d(256), nn.ReLU(), nn.Linear(256, 128))
-    return net, head, lambda x, y: vicreg(head(net(view(x))), head(net(view(x))))
+    return net, head, lambda look, y: vicreg(head(look()), head(look()))
 
 
-def _by_class(space: Space, classes: int) -> tuple[Reader, nn.Module, Callable[[Tensor, Tensor | None], Tensor]]:
+def _by_class(space: Space, classes: int) -> tuple[Reader, nn.Module, Loss]:
     net = Reader(*planes(space, "classifier"), classes)
     smooth = 0.1  # of each label, spread over all classes, so that probabilities stay apart from 0 and 1
-    return net, nn.Identity(), lambda x, y: cross_entropy(net.logits(net(view(x))), y, label_smoothing=smooth)  # type: ignore
+    return net, nn.Identity(), lambda look, y: cross_entropy(net.logits(look()), y, label_smoothing=smooth)  # type: ignore
