@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -122,3 +123,13 @@ def test_three_lines_in_any_loop():
 def test_to_import_the_doctor_is_light():
     code = "from sparring import diagnose; import sys; raise SystemExit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_symptom_of_the_docs_speaks_of_a_run_that_slowed_down():
+    text = (Path(__file__).parent.parent / "docs" / "doctor.md").read_text()
+    code = text.split("## A symptom of your own")[1].split("```python")[1].split("```")[0]
+    assert len(code.split("def slow")[1].split("\n\n\n")[0].splitlines()) < 10
+    for speeds, names in (([100] * 200, []), ([100] * 100 + [20] * 100, ["slow"])):
+        scope = {"history": [{"seen": 100 * i, "images_per_second": float(v)} for i, v in enumerate(speeds)]}
+        exec(code, scope)
+        assert [f.name for f in scope["found"]] == names
