@@ -109,7 +109,8 @@ def play(case: dict[str, Any], **more: Any) -> dict[str, Any]:
     if lagging:
         recipe.method = lambda r: replace(method(r), halflife=constant(50 * n))
     try:
-        run.start(r, place)
+        if "stopped" in run.start(r, place):
+            raise SystemExit("stopped; what is in the log is whole, and the next call goes on from it")
     except run.RunError as error:
         failed = str(error)
     finally:
