@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 import sparring
-from sparring import chance, data, machine, recipe, worlds
+from sparring import chance, data, generators, machine, recipe, worlds
 from sparring.run import OPTIMIZERS
 from sparring.settings import Recipe
 from sparring.train import State, train
@@ -119,7 +119,7 @@ def one(world: str, row: str, seed: int, opened: data.Dataset) -> dict[str, Any]
         if s.seen >= r.samples or not stats["D/loss"].isfinite().all():
             break
     seconds = time.process_time() - began
-    x = recipe.draw(s.ema, opened.spec, JUDGED[world], seed=chance.seed_of("evaluation", seed))
+    x = generators.draw(s.ema, opened.spec, JUDGED[world], seed=chance.seed_of("evaluation", seed))
     reached = {k: round(v, 4) for k, v in opened.world.judge(x).items()}  # type: ignore[union-attr]
     return {"world": world, "row": row, "seed": seed, "reached": reached, "core_seconds": round(seconds, 1)}
 

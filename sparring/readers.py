@@ -11,7 +11,7 @@ from torch.nn import Module
 
 from . import asked as asking
 from . import data as data_room
-from . import machine, recipe, show, worlds
+from . import generators, machine, show, worlds
 from . import report as report_room
 from .evaluate import evaluate as measured
 from .extractors import EXTRACTORS, Making, make, reference, taken, usual
@@ -48,7 +48,7 @@ def sample(run: Path, asked: Asked) -> dict[str, Any]:
     RunFolder(run).recipe()
     if not (run / "generator").is_dir():
         raise RequestError(f"{run} has no generator yet; it is written with the first checkpoint")
-    G, spec, card = recipe.load_generator(run / "generator")
+    G, spec, card = generators.load_generator(run / "generator")
     if isinstance(spec.c, Frames):
         return foresee(run, G, spec, card, asked)
     if asked.source is not None or asked.frames or asked.futures:
@@ -64,13 +64,13 @@ def sample(run: Path, asked: Asked) -> dict[str, Any]:
         columns = asked.n or 8
         texts = [text for text in words for _ in range(columns)]
         z = z[:columns].repeat(len(words), 1)
-        x = recipe.draw(G, spec, len(z), c=asking.conditions(spec, card, texts), z=z)
+        x = generators.draw(G, spec, len(z), c=asking.conditions(spec, card, texts), z=z)
         said += [f"row {i}: {text}" for i, text in enumerate(words, 1)]
     else:
         if words:
             texts = [words[i % len(words)] for i in range(n)]
             c = asking.conditions(spec, card, texts)
-        x = recipe.draw(G, spec, n, c=c, z=z)
+        x = generators.draw(G, spec, n, c=c, z=z)
     said += _read_back(run, spec, x, texts)
 
     place = Path(asked.out) if asked.out else run / "drawn.png"
@@ -117,7 +117,7 @@ def _walked(
     rows, steps = asked.n or 8, 8
     way = asking.way(spec, asking.conditions(spec, card, words), steps)
     z = asking.noise(G, rows, asked.seed, asked.truncation).repeat_interleave(steps, 0)
-    x = recipe.draw(G, spec, len(z), c=way.repeat(rows, *[1] * (way.ndim - 1)), z=z)
+    x = generators.draw(G, spec, len(z), c=way.repeat(rows, *[1] * (way.ndim - 1)), z=z)
     return x, steps, [f"from the left, {words[0]!r}, to the right, {words[1]!r}; one z a row"]
 
 
@@ -143,7 +143,9 @@ def foresee(run: Path, G: Module, spec: Spec, card: dict[str, Any], asked: Asked
         assert c is not None
     else:
         c = data_room.past_of(Path(asked.source), spec.c)[None]
-    made = recipe.roll(G, spec, c.repeat_interleave(futures, 0), frames, asked.seed)  # (pasts * futures, frames, ...)
+    made = generators.roll(
+        G, spec, c.repeat_interleave(futures, 0), frames, asked.seed
+    )  # (pasts * futures, frames, ...)
     whole = torch.cat([c.repeat_interleave(futures, 0), made], 1)
 
     place = Path(asked.out) if asked.out else run / "drawn.webp"
@@ -186,7 +188,7 @@ def evaluate(
     named = {name: find(EXTRACTORS, name, "extractor") for name in (extractor or "").split(",") if name}
     is_run = (run / "recipe.yaml").exists()
     if is_run:
-        G, spec, card = recipe.load_generator(run / "generator")
+        G, spec, card = generators.load_generator(run / "generator")
         r = Recipe.of(RunFolder(run).recipe())
         data = open_data(r if against in (None, r.data) else Recipe(data=str(against), size=r.size, fit=r.fit))
         against = against or r.data
@@ -197,7 +199,7 @@ def evaluate(
     real, others = (part.take(range(min(n, len(part))))[0] for part in (data.heldout, data.train))
     if is_run:
         c = data.heldout.take(range(len(real)))[1] if spec.c is not None else None
-        fake = recipe.draw(G, spec, len(real), seed, c)
+        fake = generators.draw(G, spec, len(real), seed, c)
     else:
         fake = _samples(what, data, len(real))
     if fake.shape[1:] != real.shape[1:]:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.optim import Adam, RMSprop
 
-from . import __version__, autopilot, machine, parallel, recipe, report, sheets
+from . import __version__, autopilot, generators, machine, parallel, recipe, report, sheets
 from . import data as data_room
 from .chance import generator
 from .data import Dataset
@@ -253,7 +253,7 @@ def save(run: Run, seconds: float) -> None:
         acts = [act._asdict() for act in run.acts]
         tree = {"state": s.save(), "seconds": seconds, "tally": tally, "findings": run.findings, "acts": acts}
         run.folder.save(s.seen, tree | meaning, keep=4 if r.autopilot == "act" else 2, best=autopilot.best_seen(run))
-        run.folder.write_folder("generator", lambda aside: recipe.save_generator(aside, s.ema, r, data, s.seen))
+        run.folder.write_folder("generator", lambda aside: generators.save_generator(aside, s.ema, r, data, s.seen))
 
 
 def refuse_changes(run: Run, saved: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import Module
 
-from . import chance, recipe, show
+from . import chance, generators, show
 from .chance import generator
 from .data import Dataset
 from .settings import Recipe
@@ -35,7 +35,7 @@ def rows_of_conditions(G: Module, r: Recipe, data: Dataset, columns: int = 8, ro
         c = heldout.take(torch.arange(min(columns, len(heldout))))[1]
         assert c is not None
     z = G.prior.sample(columns, generator("sheet", r.seed)).repeat(len(c), 1)  # type: ignore[union-attr]
-    return recipe.draw(G, spec, len(z), c=c.repeat_interleave(columns, 0), z=z)
+    return generators.draw(G, spec, len(z), c=c.repeat_interleave(columns, 0), z=z)
 
 
 def draw_futures(G: Module, r: Recipe, data: Dataset, folder: Path, seen: int, rows: int = 8, k: int = 5) -> None:
@@ -44,13 +44,13 @@ def draw_futures(G: Module, r: Recipe, data: Dataset, folder: Path, seen: int, r
     real, c = data.heldout.take(torch.arange(min(rows, len(data.heldout))))
     assert c is not None
     n = len(c)
-    made = recipe.draw(G, data.spec, n * k, seed, c.repeat_interleave(k, 0)).unflatten(0, (n, k))
+    made = generators.draw(G, data.spec, n * k, seed, c.repeat_interleave(k, 0)).unflatten(0, (n, k))
     show.futures(c, made, folder / f"{seen:012d}", real)
     if seen >= (r.samples or 0):
-        show.film(torch.cat([c, recipe.roll(G, data.spec, c, 64, seed)], 1), folder / "rolled.webp")
+        show.film(torch.cat([c, generators.roll(G, data.spec, c, 64, seed)], 1), folder / "rolled.webp")
 
 
 def drawn(G: Module, r: Recipe, data: Dataset, n: int, purpose: str) -> tuple[Tensor, Tensor | None]:
     """n samples and what they were made from, in stored form: held-out conditions in turn."""
     c = None if data.spec.c is None else data.heldout.take(torch.arange(n) % len(data.heldout))[1]
-    return recipe.draw(G, data.spec, n, seed=chance.seed_of(purpose, r.seed), c=c), c
+    return generators.draw(G, data.spec, n, seed=chance.seed_of(purpose, r.seed), c=c), c

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image as Picture
 
-from sparring import asked, data, recipe, worlds
+from sparring import asked, data, generators, worlds
 from sparring.cli import main
 from sparring.data.words import Captions, Vocabulary, words
 from sparring.folder import RunFolder
@@ -352,8 +352,8 @@ def test_ones_own_words_are_drawn_and_unknown_ones_named(told_run, tmp_path, cap
 
 
 def test_an_exported_generator_draws_from_a_string(told_run):
-    G, spec, card = recipe.load_generator(told_run / "generator")
-    x = recipe.draw(G, spec, 3, c=asked.conditions(spec, card, ["a red picture"] * 3))
+    G, spec, card = generators.load_generator(told_run / "generator")
+    x = generators.draw(G, spec, 3, c=asked.conditions(spec, card, ["a red picture"] * 3))
     assert x.shape == (3, 3, 16, 16)
     assert set(card["words"]) == {"a", "picture", "bright", *COLOURS}
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.functional import batch_norm
 
-from sparring import recipe
+from sparring import generators, recipe
 from sparring.cli import main
 from sparring.folder import RunFolder, read_tree, write_tree
 from sparring.losses import LOSSES
@@ -214,8 +214,8 @@ def test_a_saved_generator_draws_what_it_drew(cure, spec, tmp_path):
     step(m, s, *batch(spec))
     net = "plain" if spec == POINTS else "quick"
     r = Recipe(**dict(net=net, lr_D=1e-2) | BASE | DONE | CURES[cure])
-    recipe.save_generator(tmp_path, s.ema, r, SimpleNamespace(spec=spec, classes=None, vocabulary=None), s.seen)
-    G, _, _ = recipe.load_generator(tmp_path)
+    generators.save_generator(tmp_path, s.ema, r, SimpleNamespace(spec=spec, classes=None, vocabulary=None), s.seen)
+    G, _, _ = generators.load_generator(tmp_path)
     z, c = torch.randn(5, 2), None if spec.c is None else torch.tensor([0, 1, 2, 0, 1])
     assert torch.equal(G(z, c), s.ema(z, c))
 
@@ -299,10 +299,10 @@ def test_a_run_with_cures_resumes_exactly_and_its_generator_loads(tmp_path):
     for part in ("G", "D", "ema", "memory"):
         assert same(end[part], again[part])
 
-    G, spec, card = recipe.load_generator(run / "generator")
+    G, spec, card = generators.load_generator(run / "generator")
     assert torch.equal(G.z, end["ema"]["z"])
     assert card["made"]["norm"] == "virtual"
-    assert recipe.draw(G, spec, 5).shape == (5, 2)
+    assert generators.draw(G, spec, 5).shape == (5, 2)
     rows = folder.rows("stats.jsonl")
     assert {"term/feature_matching", "G/historical", "D/historical"} <= rows[-1].keys()
     assert "history/G/turns" not in rows[-1]

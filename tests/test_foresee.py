@@ -8,7 +8,7 @@ import torch
 from PIL import Image as Picture
 from torch.nn.functional import l1_loss, mse_loss
 
-from sparring import recipe
+from sparring import generators
 from sparring.cli import main
 from sparring.folder import RunFolder
 from sparring.nets import sizes
@@ -152,9 +152,9 @@ def test_futures_of_heldout_pasts(run, capsys):
 
 
 def test_a_roll_out_goes_on_from_its_own_frames(run):
-    G, spec, _ = recipe.load_generator(run / "generator")
+    G, spec, _ = generators.load_generator(run / "generator")
     c = spec.c.decode(any_samples(spec.c, 3))
-    long, short = recipe.roll(G, spec, c, 4, seed=1), recipe.roll(G, spec, c, 2, seed=1)
+    long, short = generators.roll(G, spec, c, 4, seed=1), generators.roll(G, spec, c, 2, seed=1)
     assert long.shape == (3, 4, 3, 16, 16) and torch.equal(long[:, :2], short)
 
 

@@ -14,6 +14,7 @@ FLOORS = [  # a file imports only from floors below its own
     {"train", "routes", "tally", "probes", "landscape", "remedies"}
     | {"evaluate", "show", "report", "extractors", "nets", "data", "worlds"},
     {"recipe", "asked"},
+    {"generators"},
     {"sheets"},
     {"run", "autopilot", "doctor", "readers", "lab", "studio"},
     {"cli"},
@@ -51,8 +52,13 @@ def imports(path):
     """The rooms of ours that a file imports, wherever in it."""
     depth = len(path.relative_to(ROOT).parts) - 1
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.level > depth:
-            yield from map(room, [node.module.split(".")[0]] if node.module else [alias.name for alias in node.names])
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        names = (node.module or "").split(".")
+        absolute = node.level == 0 and names[0] == "sparring"
+        if absolute or node.level > depth:
+            first = names[1:2] if absolute else names[:1]
+            yield from map(room, first if first and first[0] else [alias.name for alias in node.names])
 
 
 FILES = [p for p in sorted(ROOT.rglob("*.py")) if home(p) != "__init__"]

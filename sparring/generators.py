@@ -1,0 +1,85 @@
+"""The generator alone: kept with a card that says how it was made, loaded without the trainer, drawn from."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn import Module
+
+from .chance import generator
+from .data import Dataset
+from .names import RequestError
+from .recipe import players
+from .settings import Recipe
+from .spaces import Label, Spec, Tokens
+from .spaces import from_json as spec_from_json
+from .spaces import to_json as spec_json
+
+
+def save_generator(folder: Path, G: Module, r: Recipe, data: Dataset, seen: int) -> None:
+    """The average generator alone: weights and a card, all that `load_generator` needs."""
+    made = {k: getattr(r, k) for k in ("net", "width", "prior", "z", "join", "norm", "spectral")}
+    card = dict(made=made, spec=spec_json(data.spec), seen=seen, classes=data.classes)
+    if data.vocabulary is not None:
+        few = data.heldout.c.take(torch.arange(min(8, len(data.heldout))).numpy(), None)
+        card |= dict(words=data.vocabulary.known, examples=[data.vocabulary.decode(row) for row in few])
+    save_file({k: v.detach().contiguous() for k, v in G.state_dict().items()}, folder / "weights.safetensors")
+    (folder / "generator.json").write_text(json.dumps(card, indent=1))
+
+
+def load_generator(folder: str | Path) -> tuple[Module, Spec, dict[str, Any]]:
+    """G in eval mode, its spec, and its card.  `x = spec.x.decode(G(G.prior.sample(n)))`.
+
+    From words, `draw(G, spec, n, c=asked.conditions(spec, card, [caption] * n))`.
+    """
+    folder = Path(folder)
+    if not (folder / "generator.json").exists():
+        raise RequestError(f"{folder} holds no generator (no generator.json); give the folder `generator` of a run")
+    card = json.loads((folder / "generator.json").read_text())
+    spec = spec_from_json(card["spec"])
+    G, _ = players(Recipe(**card["made"]), spec)
+    G.load_state_dict(load_file(folder / "weights.safetensors"))
+    return G.eval().requires_grad_(False), spec, card
+
+
+@torch.no_grad()
+def draw(
+    G: Module, spec: Spec, n: int, seed: int = 0, c: Tensor | None = None, z: Tensor | None = None, batch: int = 250
+) -> Tensor:
+    """n samples in stored form, the same for the same seed.
+
+    c: (n, ...) in stored form, or, of classes and captions, floats as they are played (see `nets.conditions.between`);
+    z: (n, dim), by default n draws of the prior.
+    """
+    device = next(G.parameters()).device
+    noise: Any = G.prior.sample(n, generator("draw", seed)) if z is None else z  # type: ignore[union-attr]
+    parts = []
+    for i in range(0, n, batch):
+        ci: Any = None if c is None else c[i : i + batch].to(device)
+        if (
+            ci is not None
+            and spec.c is not None
+            and not (ci.is_floating_point() and isinstance(spec.c, Label | Tokens))
+        ):
+            ci = spec.c.encode(ci)
+        parts.append(spec.x.decode(G(noise[i : i + batch].to(device), ci)).cpu())
+    return torch.cat(parts)
+
+
+@torch.no_grad()
+def roll(G: Module, spec: Spec, c: Tensor, frames: int, seed: int = 0) -> Tensor:
+    """`frames` frames after pasts c (n, T, ...), each made from G's own before it: (n, frames, ...), in stored form.
+
+    Each frame has fresh noise, the same for the same seed.
+    """
+    device, g = next(G.parameters()).device, generator("roll", seed)
+    assert spec.c is not None
+    past, made = spec.c.encode(c).to(device), []
+    for _ in range(frames):
+        x = spec.x.decode(G(G.prior.sample(len(c), g).to(device), past))  # type: ignore[union-attr]
+        past = torch.cat([past[:, 1:], spec.x.encode(x)[:, None]], 1)  # in bytes, as from a file
+        made.append(x.cpu())
+    return torch.stack(made, 1)
