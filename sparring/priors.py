@@ -121,6 +121,25 @@ class Mixture:
         return self.centres[k] + self.std * torch.randn(n, self.dim, generator=generator)
 
 
+@dataclass(frozen=True)
+class Written:
+    """What a writer is given: a draw of `latent` (None for none), and for each of `length` places a number in [0, 1).
+
+    The numbers pick each token from its distribution, so that all chance of a text is in its z.
+    """
+
+    length: int
+    latent: Prior | None = None
+
+    @property
+    def dim(self) -> int:
+        return self.length + (self.latent.dim if self.latent else 0)
+
+    def sample(self, n: int, generator: Generator | None = None) -> Tensor:
+        about = [self.latent.sample(n, generator)] if self.latent else []
+        return torch.cat([*about, torch.rand(n, self.length, generator=generator)], 1)
+
+
 PRIORS: dict[str, type] = {
     "normal": Normal,
     "uniform": Uniform,

@@ -9,9 +9,21 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "sparring"
 FLOORS = [  # a file imports only from floors below its own
-    {"spaces", "priors", "schedules", "chance", "parallel", "folder", "progress", "machine", "names", "turns"},
+    {
+        "spaces",
+        "priors",
+        "schedules",
+        "chance",
+        "parallel",
+        "folder",
+        "progress",
+        "machine",
+        "names",
+        "turns",
+        "sequences",
+    },
     {"losses", "penalties", "terms", "augment", "symptoms", "metrics", "players", "stopping", "settings", "logs"},
-    {"train", "routes", "tally", "probes", "landscape", "remedies"}
+    {"train", "routes", "policy", "tally", "probes", "landscape", "remedies"}
     | {"evaluate", "show", "report", "extractors", "nets", "data", "worlds"},
     {"recipe", "asked"},
     {"generators"},
@@ -24,6 +36,7 @@ FLOOR = {room: i for i, rooms in enumerate(FLOORS) for room in rooms}
 SAME_FLOOR = {
     ("probes", "train"),
     ("routes", "train"),
+    ("policy", "train"),
     ("remedies", "train"),
     ("tally", "train"),
     ("landscape", "train"),
