@@ -70,6 +70,19 @@ def write(run: Run, finding: Finding, **more: Any) -> None:
         tell(f"{finding.level}: {finding.name} since {finding.since:,} samples: {finding.evidence}; {finding.advice}")
 
 
+def act_on(run: Run, found: list[Finding], afresh: Callable[[Run], State]) -> Act | None:
+    """One act about these findings, if it is allowed to act and something is left to try."""
+    chosen = choose(run, found)
+    if chosen is None:
+        return None
+    act, run.method = chosen
+    run.acts.append(act)
+    if act.to < act.at:
+        go_back(run, act.to, afresh)
+    record(run, act)
+    return act
+
+
 def choose(run: Run, found: list[Finding]) -> tuple[Act, Method] | None:
     """The act about the first problem that something is left to do about; all processes choose the same."""
     if run.recipe.autopilot != "act":
@@ -142,16 +155,16 @@ def take(run: Run, saved: dict[str, Any]) -> None:
     """The players, the optimizers and the half-filled line as a checkpoint has them."""
     run.state.load(saved["state"])
     run.tally = Tally()
-    run.tally.load(saved.get("tally", {}))
+    run.tally.load(saved["tally"])
 
 
-def go_back(run: Run, to: int, fresh: Callable[[], State]) -> None:
+def go_back(run: Run, to: int, afresh: Callable[[Run], State]) -> None:
     """To the checkpoint at `to`, or to a fresh beginning: what came after it is laid aside in abandoned.jsonl."""
     place = run.folder.path / "checkpoints" / f"{to:012d}"
     if place.exists():
         take(run, read_tree(place))
     else:
-        run.state, run.tally = fresh(), Tally()
+        run.state, run.tally = afresh(run), Tally()
     if run.first:
         for checkpoint in run.folder.checkpoints():
             if int(checkpoint.name) > to:

@@ -87,7 +87,7 @@ def look_deep(folder: Path) -> list[Finding]:
     if saved is None:
         raise RequestError(f"{folder} has no checkpoint yet; --deep needs one")
     take(here, saved)
-    m = replay(here.method, [Act(**act) for act in saved.get("acts", [])], r.samples or 0)
+    m = replay(here.method, [Act(**act) for act in saved["acts"]], r.samples or 0)
     s, n = here.state, min(256, len(data.heldout) // 2)
     x, c = run_room.played(here, *data.heldout.take(torch.arange(2 * n)))
     half = lambda t, i: None if t is None else t[i * n : (i + 1) * n]

@@ -35,7 +35,6 @@ from .settings import Recipe, difference
 from .spaces import Vector
 from .spaces import to_json as spec_json
 from .stopping import stopping
-from .symptoms import Finding
 from .tally import Tally
 from .train import Method, State, train
 
@@ -110,8 +109,8 @@ def resume(path: Path, **changes: Any) -> dict[str, Any]:
                 refuse_changes(run, saved)
                 autopilot.take(run, saved)
                 run.seconds = saved["seconds"]
-                run.findings = saved.get("findings", [])
-                run.acts = [Act(**act) for act in saved.get("acts", [])]
+                run.findings = saved["findings"]
+                run.acts = [Act(**act) for act in saved["acts"]]
                 run.method = replay(run.method, run.acts, r.samples or 0)
             if run.first:
                 autopilot.forget(run)
@@ -189,7 +188,7 @@ def log(run: Run, seconds: float, shown: Panel) -> tuple[str, Act | None]:
     row |= probe(run.method, run.state, shown)
     if bad := [k for k, v in row.items() if not math.isfinite(v)]:
         finding = autopilot.not_finite(run, bad, lost)
-        act = act_on(run, [finding])
+        act = autopilot.act_on(run, [finding], afresh)
         if act is None:
             last = run.folder.checkpoints()
             raise RunError(
@@ -200,21 +199,8 @@ def log(run: Run, seconds: float, shown: Panel) -> tuple[str, Act | None]:
         row = {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in row.items()}
         run.folder.append("stats.jsonl", row)
         run.history.append(row)
-    act = act_on(run, autopilot.findings(run))
+    act = autopilot.act_on(run, autopilot.findings(run), afresh)
     return f"{row['images_per_second']:,.0f}/s, score real {row['score/real']:+.2f} fake {row['score/fake']:+.2f}", act
-
-
-def act_on(run: Run, found: list[Finding]) -> Act | None:
-    """One act about these findings, if the autopilot may act and something is left to try."""
-    chosen = autopilot.choose(run, found)
-    if chosen is None:
-        return None
-    act, run.method = chosen
-    run.acts.append(act)
-    if act.to < act.at:
-        autopilot.go_back(run, act.to, lambda: begin(replace(run.recipe, seed=run.method.seed), run.data, run.device))
-    autopilot.record(run, act)
-    return act
 
 
 def draw_sheet(run: Run) -> None:
@@ -273,6 +259,11 @@ def refuse_changes(run: Run, saved: dict[str, Any]) -> None:
 
 
 # -- setting the table ------------------------------------------------------------------------------------------------
+
+
+def afresh(run: Run) -> State:
+    """Two players who have not begun, by the seed that the run has now."""
+    return begin(replace(run.recipe, seed=run.method.seed), run.data, run.device)
 
 
 def begin(r: Recipe, data: Dataset, device: torch.device) -> State:
