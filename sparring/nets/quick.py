@@ -97,12 +97,13 @@ class Tally(nn.Module):
 
     def __init__(self, channels: int, kinds: int = KINDS):
         super().__init__()
-        self.kinds = nn.Conv2d(channels, kinds, 1)
+        self.kinds = nn.Linear(channels, kinds)
 
     def forward(self, h: Tensor) -> Tensor:
-        k = leaky_relu(self.kinds(h), LEAK).flatten(2).float()
-        mean = k.mean(2)
-        return torch.cat([mean, (k.square().mean(2) - mean.square() + 1e-4).sqrt()], 1)
+        places = h.permute(0, 2, 3, 1).flatten(1, 2)  # no copy where channels lie last
+        k = leaky_relu(self.kinds(places), LEAK).float()
+        mean = k.mean(1)
+        return torch.cat([mean, (k.square().mean(1) - mean.square() + 1e-4).sqrt()], 1)
 
 
 class Glance(nn.Module):
