@@ -196,7 +196,7 @@ def aim(r: Recipe) -> None:
 
 def source(r: Recipe) -> Any:
     """What `data.open` opens: a world, a path, or what the user's own function makes."""
-    if r.data in WORLDS:
+    if r.data.partition("=")[0] in WORLDS:  # oracle=FILE.npz
         with requested():
             return worlds.open(r.data, size=r.size)
     if ":" in r.data and not Path(r.data).exists():

@@ -22,7 +22,8 @@ FLOORS = [  # a file imports only from floors below its own
         "turns",
         "sequences",
     },
-    {"losses", "penalties", "terms", "augment", "symptoms", "metrics", "players", "stopping", "settings", "logs"},
+    {"losses", "penalties", "terms", "augment", "symptoms", "metrics", "players", "stopping", "settings", "logs"}
+    | {"tunes"},
     {"train", "routes", "policy", "tally", "probes", "landscape", "remedies"}
     | {"evaluate", "show", "report", "extractors", "nets", "data", "worlds"},
     {"recipe", "asked"},

@@ -164,6 +164,12 @@ def js(count: Callable[[Sentence], list], name: str, **told: Any) -> Of[Measure]
     return of
 
 
+def total_variation(counts: Tensor, p: Tensor) -> float:
+    """Half the summed difference between shares, of counts (K,), and a law p (K,); 1 where nothing was counted."""
+    q = counts.double() / counts.sum()
+    return float((q - p).abs().sum() / 2) if counts.sum() else 1.0
+
+
 ngrams = {n: js(lambda s, n=n: grams(s, n), f"ngrams_{n}", n=n) for n in (1, 2, 3, 4)}
 length = js(lambda s: [len(s)], "length")
 

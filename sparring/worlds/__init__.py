@@ -16,7 +16,10 @@ from sparring.spaces import Spec
 
 
 class World(Protocol):
-    """Data whose truth is known.  All tensors are in the stored form of `spec`."""
+    """Data whose truth is known.  All tensors are in the stored form of `spec`.
+
+    Of texts, some know their whole law: `logp(x) -> (N,)`, of whole texts in nats, and `entropy`.
+    """
 
     name: str
     about: str
@@ -58,19 +61,43 @@ ROWS = (
         "the next frame from two, colour, any size",
         "sparring.worlds.maze:Maze",
     ),
+    Row(
+        "grammar",
+        "sums and products in brackets, by a grammar of known probabilities",
+        "texts of at most 16 signs",
+        "sparring.worlds.grammar:grammar",
+    ),
+    Row(
+        "english",
+        "English sentences whose verbs agree and whose clauses nest",
+        "texts of at most 16 words",
+        "sparring.worlds.english:english",
+    ),
+    Row("melodies", "simple tunes by rule", "texts of at most 24 notes", "sparring.worlds.melodies:melodies"),
+    Row(
+        "oracle", "texts of a random LSTM, the benchmark of SeqGAN", "20 of 100 words", "sparring.worlds.oracle:oracle"
+    ),
+    Row("oracle-500", "the same over 500 words", "20 of 500 words", "sparring.worlds.oracle:oracle_500"),
+    Row("oracle-5000", "the same over 5,000 words", "20 of 5,000 words", "sparring.worlds.oracle:oracle_5000"),
 )
 
 
 def _constructor(place: str) -> Callable[..., Any]:
     module, name = place.split(":")
-    return lambda size=None: getattr(import_module(module), name)(size=size)
+    return lambda **given: getattr(import_module(module), name)(**given)
 
 
 WORLDS: dict[str, Callable[..., World]] = {row.name: _constructor(row.place) for row in ROWS}
 
 
 def open(name: str, size: int | None = None) -> World:
-    """The world of that name; `size` is the side of its pictures in pixels, None for the world's own."""
+    """The world of that name; `size` is the side of its pictures in pixels, or the most tokens of its texts; None for
+    the world's own.
+
+    oracle=FILE.npz is the oracle of published weights, see `sparring.worlds.oracle.Weights.load`.
+    """
+    if str(name).startswith("oracle="):
+        return WORLDS["oracle"](size=size, weights=name.removeprefix("oracle="))
     if name not in WORLDS:
         near = get_close_matches(str(name), WORLDS, n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]!r}?" if near else ""
