@@ -53,7 +53,9 @@ def train(argv: Sequence[str]) -> int:
     p.add_argument("--config", action=ActionConfigFile, help="a YAML file of these options; options given here win")
     p.add_argument("--run", type=str, help="the run's folder (default: runs/DATA-N, the next free N)")
     p.add_class_arguments(Recipe, skip={"data"}, fail_untyped=True)
-    args = _with_positional(p, argv, "data", "a world's name, a folder or zip of images, an .npz or .npy, module:name")
+    args = _with_positional(
+        p, argv, "data", "a world's name, a folder or zip of images or clips, an .npz or .npy, module:name"
+    )
     from . import run
 
     options = {k: v for k, v in vars(args).items() if k not in ("config", "run")}

@@ -244,7 +244,7 @@ def cells(x: Tensor, labels: Tensor | None, n: int) -> Tensor:
         return one_hot(labels[: len(x)].long(), k).float().to(x.device)
     from sklearn.cluster import KMeans
 
-    k = min(CELLS, len(x))
+    k = min(CELLS, len(x.unique(dim=0)))
     means = KMeans(k, n_init=4, random_state=0)  # pyright: ignore[reportArgumentType]
     found = means.fit_predict(x.cpu().numpy())
     return one_hot(torch.from_numpy(found).long(), k).float().to(x.device)

@@ -263,7 +263,7 @@ def _pairs(search: dict[str, Any] | None, sheet: str | None) -> list[str]:
 
 def _samples(what: str, data: data_room.Dataset, n: int) -> Tensor:
     size = getattr(data.spec.x, "size", None)
-    folder = data_room.open(what, size=size)
+    folder = data_room.open(what, size=size, condition="none")
     both = [split.take(torch.arange(min(n, len(split))))[0] for split in (folder.train, folder.heldout)]
     return torch.cat(both)[:n]
 

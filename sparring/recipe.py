@@ -43,11 +43,13 @@ def plan(r: Recipe, data: Dataset, device: torch.device) -> tuple[Recipe, list[s
     defaults = DEFAULTS[type(spec.x)](r, spec, device) | {k: of_net.get(k, v) for k, v in NEUTRAL.items()}
     r = replace(r, **{k: v for k, v in defaults.items() if getattr(r, k) is None})
     r = replace(r, lr_D=r.lr if r.lr_D is None else r.lr_D, join=r.join or _join(spec))
+    past = spec.c.count if isinstance(spec.c, Frames) else None
+    r = replace(r, condition=r.condition or ("past" if past else "none"), past=past)
     if r.mismatch is None:
         told = r.condition == "caption" and not any("mismatch" in name for name in named_penalties(r))
         r = replace(r, mismatch=1.0 if told else 0.0)
     if isinstance(spec.x, Image):
-        usual = "0.01 for next frames" if isinstance(spec.c, Frames) else "(size / 32)^2"
+        usual = "0.01 for next frames" if past else "(size / 32)^2"
         reasons.append(f"slope penalties: r1 {r.r1:g} and r2 {r.r2:g} ({usual} if left out), batch {r.batch}")
     if r.precision == "auto":
         r = replace(r, precision="bf16" if isinstance(spec.x, Image) and machine.fast_bf16(device) else "fp32")
@@ -107,7 +109,7 @@ def with_intervals(r: Recipe) -> Recipe:
 def check(r: Recipe) -> None:
     """Refuses values that no run could use; names are looked up, numbers are held to their ranges."""
     loss(r)
-    if r.mismatch and r.condition == "none":
+    if r.mismatch and r.condition in (None, "none"):
         raise RequestError(
             f"--mismatch {r.mismatch} compares conditions; give --condition class or caption, or leave it out"
         )
@@ -198,7 +200,7 @@ def source(r: Recipe) -> Any:
     """What `data.open` opens: a world, a path, or what the user's own function makes."""
     if r.data.partition("=")[0] in WORLDS:  # oracle=FILE.npz
         with requested():
-            return worlds.open(r.data, size=r.size)
+            return worlds.open(r.data, size=r.size, past=r.past)
     if ":" in r.data and not Path(r.data).exists():
         return find({}, r.data, "data")()
     if not Path(r.data).exists():
@@ -312,7 +314,7 @@ def named_penalties(r: Recipe) -> dict[str, tuple[Any, float]]:
     """The further penalties of D by name, each with its weight."""
     found = weighted(r.penalties, PENALTIES, "penalty")
     for name in found:
-        if "mismatch" in name and r.condition == "none":
+        if "mismatch" in name and r.condition in (None, "none"):
             raise RequestError(
                 f"penalty {name!r} compares conditions; give --condition class or caption, or leave it out"
             )

@@ -46,6 +46,8 @@ def title(r: Run) -> str:
     data = data.rstrip("/").rsplit("/", 1)[-1]
     size, condition = r.recipe.get("size"), r.recipe.get("condition")
     data += f", {size} × {size}" if finite(size) else ""
+    if condition == "past":
+        return f"{data}, the next frame"
     return data + (f", by {condition}" if isinstance(condition, str) and condition not in ("", "none") else "")
 
 

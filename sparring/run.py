@@ -286,7 +286,13 @@ def open_data(r: Recipe) -> Dataset:
 
     try:
         return data_room.open(
-            recipe.source(r), size=r.size, fit=r.fit, seed=0, condition=r.condition, progress=progress
+            recipe.source(r),
+            size=r.size,
+            fit=r.fit,
+            seed=0,
+            condition=r.condition,
+            past=r.past,
+            progress=progress,
         )
     finally:
         for bar in bars:

@@ -15,13 +15,16 @@ class Recipe:
     """What to train, and how.  None means: chosen from the data and the machine, and written out in recipe.yaml."""
 
     data: str = "faces"
-    """a world's name (see `sparring worlds`), a folder or zip of images, an .npz or .npy, or module:name"""
+    """a world's name (see `sparring worlds`), a folder or zip of images or clips, an .npz or .npy, or module:name"""
     size: int | None = None
     """side of the pictures in pixels"""
     fit: Literal["crop", "pad", "stretch"] = "crop"
     """how pictures that are not square become square"""
-    condition: Literal["none", "class", "caption"] = "none"
-    """what is made from: nothing, the class (subfolder or label), or a caption (`text` in metadata.jsonl)"""
+    condition: Literal["none", "class", "caption", "past"] | None = None
+    """what is made from: nothing, the class (subfolder or label), a caption (`text` in metadata.jsonl), or past frames;
+    the last where most pictures move, else nothing"""
+    past: int | None = None
+    """frames that the next one is made from; 2 if left out"""
 
     loss: str = "relativistic"
     """a loss by name (a wrong name lists them), smoothed=LABEL of reals, or module:name"""

@@ -5,17 +5,21 @@ for x, c in sparring.data.batches(data.train, 64, seed=0):
     ...                                                 # bytes (64, channels, size, size)
 
 Pictures are decoded once, to bytes in a cache; a tenth is held out by the content of each, and never trained on.
+Of clips an example is a frame with the few before it; whole clips are held out.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..spaces import Frames
 from . import cache as caches
-from .clips import past_of
+from . import films
+from .clips import move, past_of
 from .drawn import drawn
 from .errors import DataError
 from .order import batches, places
@@ -27,7 +31,8 @@ from .words import LONGEST, Vocabulary, by_caption
 
 __all__ = ["DataError", "Dataset", "Split", "Vocabulary", "batches", "open", "past_of", "places", "summary"]
 
-CONDITIONS = (None, "none", "class", "caption")
+CONDITIONS = (None, "none", "class", "caption", "past")
+PAST = 2  # frames, if it is not said: the fewest that tell where things are heading
 
 
 def open(
@@ -38,25 +43,31 @@ def open(
     cache: str | Path | None = None,
     progress: Callable[[int, int], object] | None = None,
     condition: str | None = None,
+    past: int | None = None,
 ) -> Dataset:
     """The data set of a world or of a path, split by content into training and held-out examples.
 
     source: a world; a folder or .zip of pictures, flat, in a subfolder for each class, or with a metadata.jsonl of
-    file_name and text or label; an .npz or .npy of uint8 pictures or of points, an .npz with `labels` or `y` if known.
+    file_name and text or label; an .npz or .npy of uint8 pictures or of points, an .npz with `labels` or `y` if known;
+    clips: a folder or .zip of GIF, animated WebP or PNG, films (with PyAV) and folders of numbered frames, or one file.
     size: side in pixels, 4 to 1024; None for the largest of 32, 64, 128, 256 not above the median short side.
     fit: crop, pad or stretch; seed: of the split (of a world, also of what is drawn).
     cache: folder for the prepared arrays, None for $SPARRING_CACHE or the user's own; progress(done, total).
     condition: "class" to make x from its class; the classes of any data are in `labels`.  "caption" to make it from
-    what is said of it; one of several captions is taken at each look.
+    what is said of it; one of several captions is taken at each look.  "past" to make a frame from the `past` ones
+    before it; None is this where most pictures move, and else "none".
     Raises DataError, with a line for the user, for data that cannot be used.
     """
-    _check(size, fit, condition)
+    _check(size, fit, condition, past)
     if isinstance(source, Dataset):
         data = source
     elif hasattr(source, "draw"):
         data = drawn(source, seed, None if cache is None else Path(cache), progress or _silent)
     else:
-        data = _prepared(Path(source), size, fit, seed, None if cache is None else Path(cache), progress or _silent)
+        home = None if cache is None else Path(cache)
+        data = _prepared(Path(source), size, fit, seed, home, progress or _silent, condition, past)
+    if condition == "past" and not isinstance(data.spec.c, Frames):
+        raise DataError(f"{data.card['source']} holds no clips, so no frame has a past; leave the condition out")
     if condition == "caption":
         return by_caption(data, seed)
     if condition != "class":
@@ -102,6 +113,10 @@ def summary(data: Dataset) -> list[str]:
         lines.append(f"{card['size']} × {card['size']}, {colour}: {card['size_because']}; {card['shown']}")
     if "scaled" in card:
         lines.append(f"points of {getattr(x, 'dim', 0)} dimensions, {card['scaled']}")
+    if isinstance(data.spec.c, Frames):
+        lines.append(f"each frame is made from the {data.spec.c.count} before it")
+    if "clips" in card:
+        return lines + films.summary(card) + [f"note: {note}" for note in card["notes"]]
     if card.get("done"):
         lines.append("made plain: " + ", ".join(f"{n:,} {what}" for what, n in card["done"].items()))
     if card.get("left_out"):
@@ -110,24 +125,43 @@ def summary(data: Dataset) -> list[str]:
     return lines + [f"note: {note}" for note in card.get("notes", [])]
 
 
-def _check(size: int | None, fit: str, condition: str | None) -> None:
+def _check(size: int | None, fit: str, condition: str | None, past: int | None) -> None:
     if size is not None and (not isinstance(size, int) or not 4 <= size <= 1024):
         raise DataError(f"size {size!r} is no side in pixels from 4 to 1024; leave it out to have it chosen")
     if fit not in FITS:
         raise DataError(f"fit {fit!r} is none of {', '.join(FITS)}")
     if condition not in CONDITIONS:
-        raise DataError(f"condition {condition!r} is none of none, class, caption")
+        raise DataError(f"condition {condition!r} is none of none, class, caption, past")
+    if past is not None and not (isinstance(past, int) and 1 <= past <= 64):
+        raise DataError(f"past {past!r} is no number of frames from 1 to 64; leave it out for {PAST}")
 
 
 def _silent(done: int, total: int) -> None:
     pass
 
 
-def _prepared(path: Path, size: int | None, fit: str, seed: int, cache: Path | None, progress: Any) -> Dataset:
-    source = find(path)
+def _prepared(
+    path: Path,
+    size: int | None,
+    fit: str,
+    seed: int,
+    cache: Path | None,
+    progress: Any,
+    condition: str | None,
+    past: int | None,
+) -> Dataset:
+    source, reader, what, fill = find(path), load, [size, fit, seed], None
+    if condition == "past" or (condition is None and source.files and move(source.files)):
+        if source.files is None:
+            raise DataError(f"{path} holds no clips, so no frame has a past; give a folder of clips")
+        what += ["past", past or PAST]
+        fill, reader = partial(films.fill, str(path), source.files, past or PAST), films.load
+    elif past is not None:
+        raise DataError(f"past {past} is of clips, and most pictures of {path} do not move; add --condition past")
     folder, temporary, note = caches.writable(cache or caches.home())
-    name = caches.key(path.absolute().stem, source.stamp, size, fit, seed)
-    data = caches.kept(folder, name, lambda aside: source.fill(aside, size, fit, seed, progress), load)
+    name = caches.key(path.absolute().stem, source.stamp, *what)
+    fill = fill or source.fill
+    data = caches.kept(folder, name, lambda aside: fill(aside, size, fit, seed, progress), reader)
     card = {"source": str(path), **data.card}
     if note:
         card["notes"] = [*card.get("notes", []), note]

@@ -1,8 +1,14 @@
-"""Moving pictures, however they lie: GIF, animated WebP or PNG, or a folder of frames, each as the bytes of squares."""
+"""Moving pictures, however they lie: GIF, animated WebP or PNG, a film, or a folder of numbered frames.
+
+A clip is read frame by frame, each as the bytes of a square; the rules for one frame are those of `pictures`, but that
+a frame of one colour is allowed: a film may be dark for a while.
+"""
 
 import io
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import torch
@@ -10,74 +16,192 @@ from PIL import Image, ImageSequence
 from torch import Tensor
 
 from ..spaces import Frames
-from .errors import DataError, Unusable
-from .pictures import SUFFIXES, formats, read, square
+from .errors import DataError, Problem, Unusable
+from .files import Files
+from .pictures import SUFFIXES, formats, on_white, read, sides, square
 
+MOVING = (".gif", ".webp", ".png", ".apng", ".avif")  # that may hold several frames
+FILMS = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".mpg", ".mpeg")
+WAY_TO_FILMS = "films need PyAV: pip install 'sparring[film]', or save it as a GIF or a folder of frames"
 MOST = 100_000  # frames of one clip
+PEEKED = 48  # files opened to see whether a folder's pictures move
+
+Open = Callable[[str], BinaryIO]
 
 
-def moving(file: BinaryIO, name: str, size: int, fit: str) -> np.ndarray:
-    """All frames of one file (T, size, size, 3) uint8; raises Unusable if it is broken or none."""
-    frames = []
+class Clip(NamedTuple):
+    """name: of the file, or of the folder of its frames; files: that one, or the frames in order."""
+
+    name: str
+    files: tuple[str, ...]
+
+    @property
+    def loose(self) -> bool:
+        """Whether each frame is a file."""
+        return self.files != (self.name,)
+
+
+# -- which there are --------------------------------------------------------------------------------------------------
+
+
+def move(files: Files) -> bool:
+    """Whether most of the pictures are clips, judged by some of them: then a folder is one of clips."""
+    shown = [name for name in files.names if name.lower().endswith((*SUFFIXES, *FILMS))]
+    some = shown[:: max(1, len(shown) // PEEKED)]
+    return sum(_frames(files, name) > 1 for name in some) > len(some) / 2
+
+
+def clips_of(files: Files) -> tuple[list[Clip], list[Problem]]:
+    """The clips, by name, and what is none: a picture at rest makes a clip with the others of its folder, by number."""
+    clips, problems, loose, lost = [], list(files.problems), {}, []
+    for name in files.names:
+        count = _frames(files, name)
+        if count > 1:
+            clips.append(Clip(name, (name,)))
+        elif not name.lower().endswith(SUFFIXES):
+            problems.append(Problem("no clip", f"{name}: neither pictures that move nor a frame"))
+        elif count == 0:
+            lost.append(name)
+        elif not re.search(r"\d", PurePosixPath(name).stem):
+            problems.append(Problem("too short", f"{name}: 1 frame, and no number to say of which clip"))
+        else:
+            loose.setdefault(str(PurePosixPath(name).parent), []).append(name)
+    for name in lost:  # a frame among others, without which its clip would jump; or a clip
+        folder = str(PurePosixPath(name).parent)
+        if folder in loose and re.search(r"\d", PurePosixPath(name).stem):
+            loose[folder].append(name)
+        else:
+            problems.append(Problem("broken", f"{name}: not what its name says, or damaged"))
+    for folder, names in loose.items():
+        clips.append(Clip("frames" if folder == "." else folder, tuple(sorted(names, key=natural))))
+    return sorted(clips), problems
+
+
+def _frames(files: Files, name: str) -> int:
+    """How many frames a picture's file holds; 0 if it cannot be opened, 2 for any film."""
+    if name.lower().endswith(FILMS):
+        return 2
+    if not name.lower().endswith(MOVING):
+        return 1 if name.lower().endswith(SUFFIXES) else 0
     try:
-        with Image.open(file, formats=formats()) as image:
-            for frame in ImageSequence.Iterator(image):
-                rgba = frame.convert("RGBA")
-                plain = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-                frames.append(_square(plain, size, fit))
-                if len(frames) > MOST:
-                    raise Unusable("broken", f"more than {MOST:,} frames")
+        with files.read(name) as file, Image.open(file, formats=formats()) as image:
+            return getattr(image, "n_frames", 1)
+    except Exception:  # said when it is read
+        return 0
+
+
+def natural(name: str) -> list[tuple[int, int, str]]:
+    """A key by which frame2 comes before frame10."""
+    parts = re.split(r"(\d+)", PurePosixPath(name).name)
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part]
+
+
+# -- one of them ------------------------------------------------------------------------------------------------------
+
+
+def size_of(open_: Open, clip: Clip) -> tuple[int, int]:
+    """Width and height by the header; raises Unusable where frames differ in it, or nothing can be read."""
+    try:
+        if clip.name.lower().endswith(FILMS):
+            with open_(clip.name) as file, _film(file) as film:
+                return film.streams.video[0].width, film.streams.video[0].height
+        found = set()
+        for name in clip.files:
+            with open_(name) as file:
+                found.add(sides(file))
     except Unusable:
         raise
+    except Exception as error:
+        raise _broken(error) from error
+    found.discard((0, 0))  # said when it is read
+    if len(found) > 1:
+        (w, h), (v, k) = sorted(found)[:2]
+        raise Unusable("uneven", f"frames of {len(found)} sizes, such as {w} × {h} and {v} × {k}")
+    return next(iter(found), (0, 0))
+
+
+def frames(open_: Open, clip: Clip, size: int, fit: str) -> Iterator[np.ndarray]:
+    """Each frame (size, size, 3) uint8; raises Unusable where one is broken."""
+    one = _loose if clip.loose else _of_film if clip.name.lower().endswith(FILMS) else _of_picture
+    for n, x in enumerate(one(open_, clip, size, fit), 1):
+        if n > MOST:
+            raise Unusable("broken", f"more than {MOST:,} frames")
+        yield x
+
+
+def _of_picture(open_: Open, clip: Clip, size: int, fit: str) -> Iterator[np.ndarray]:
+    try:
+        with open_(clip.name) as file, Image.open(file, formats=formats()) as image:
+            for frame in ImageSequence.Iterator(image):
+                yield _square(on_white(frame.convert("RGBA")), size, fit)
     except Exception as error:  # decoders raise all kinds of errors on damaged files
-        raise Unusable("broken", " ".join(str(error).split()) or type(error).__name__) from error
-    return np.stack(frames)
+        raise _broken(error) from error
+
+
+def _of_film(open_: Open, clip: Clip, size: int, fit: str) -> Iterator[np.ndarray]:
+    try:
+        with open_(clip.name) as file, _film(file) as film:
+            for frame in film.decode(video=0):
+                yield _square(frame.to_image(), size, fit)
+    except Unusable:
+        raise
+    except Exception as error:
+        raise _broken(error) from error
+
+
+def _film(file: BinaryIO) -> Any:
+    try:
+        import av  # type: ignore[import-not-found]
+    except ImportError:
+        raise Unusable("film", WAY_TO_FILMS) from None
+    return av.open(file)
+
+
+def _loose(open_: Open, clip: Clip, size: int, fit: str) -> Iterator[np.ndarray]:
+    for name in clip.files:
+        try:
+            with open_(name) as file:
+                data = file.read()
+            try:
+                yield read(io.BytesIO(data), name, size, fit).x
+            except Unusable as error:
+                if error.kind != "blank":
+                    raise
+                with Image.open(io.BytesIO(data), formats=formats()) as image:
+                    yield _square(on_white(image.convert("RGBA")), size, fit)
+        except Exception as error:
+            short = PurePosixPath(name).name
+            raise Unusable("broken", f"its frame {short} is broken: {_broken(error).why}") from error
 
 
 def _square(image: Image.Image, size: int, fit: str) -> np.ndarray:
     try:
         return square(image, size, fit)
-    except Unusable:  # of one colour: allowed, a film may be dark for a while
-        return np.broadcast_to(np.asarray(image)[0, 0], (size, size, 3)).copy()
+    except Unusable:  # of one colour
+        return np.broadcast_to(np.asarray(image.convert("RGB"))[0, 0], (size, size, 3)).copy()
 
 
-def in_folder(folder: Path, size: int, fit: str) -> np.ndarray:
-    """The pictures of a folder, in the order of their names, as one clip."""
-    names = sorted((p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES), key=lambda p: natural(p.name))
-    if not names:
-        raise DataError(f"{folder} holds no pictures; give a clip (.gif, .webp, .png) or a folder of its frames")
-    try:
-        return np.stack([read(io.BytesIO(p.read_bytes()), p.name, size, fit).x for p in names])
-    except Unusable as error:
-        raise DataError(f"{folder} has a frame that cannot be used: {error.why}") from error
+def _broken(error: Exception) -> Unusable:
+    return error if isinstance(error, Unusable) else Unusable("broken", str(error) or type(error).__name__)
 
 
-def natural(name: str) -> list[tuple[int, str | int]]:
-    """A key by which frame2 comes before frame10."""
-    digits, parts = "", []
-    for c in PurePosixPath(name).name + "\0":
-        if c.isdigit():
-            digits += c
-            continue
-        if digits:
-            parts.append((0, int(digits)))
-            digits = ""
-        parts.append((1, c))
-    return parts
+# -- to be continued --------------------------------------------------------------------------------------------------
 
 
 def past_of(path: Path, space: Frames) -> Tensor:
     """The last frames of a clip, bytes (count, channels, size, size), to be continued; DataError if it has too few."""
     if not path.exists():
         raise DataError(f"the clip {path} does not exist; give a .gif, .webp or .png that moves, or a folder of frames")
+    clip = Clip(path.name, (path.name,))
     if path.is_dir():
-        x = in_folder(path, space.size, "crop")
-    else:
-        try:
-            with path.open("rb") as file:
-                x = moving(file, path.name, space.size, "crop")
-        except Unusable as error:
-            raise DataError(f"the clip {path} cannot be read: {error.why}") from error
+        names = (f"{path.name}/{p.name}" for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+        clip = Clip(path.name, tuple(sorted(names, key=natural)))
+        if not clip.files:
+            raise DataError(f"{path} holds no pictures; give a clip (.gif, .webp, .png) or a folder of its frames")
+    try:
+        x = np.stack(list(frames(lambda name: (path.parent / name).open("rb"), clip, space.size, "crop")))
+    except Unusable as error:
+        raise DataError(f"the clip {path} cannot be read: {error.why}") from error
     if len(x) < space.count:
         raise DataError(f"the clip {path} has {len(x)} frames; {space.count} are needed to foresee the next")
     past = torch.from_numpy(x[-space.count :]).permute(0, 3, 1, 2).contiguous()

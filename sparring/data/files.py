@@ -95,6 +95,13 @@ def in_zip(path: Path) -> Files:
     return Files("zip", sorted(members), read, [str(path.resolve()), s.st_size, s.st_mtime_ns, s.st_ctime_ns])
 
 
+def alone(path: Path) -> Files:
+    """One file by itself, such as a film."""
+    s = path.stat()
+    stamp = [str(path.resolve()), s.st_size, s.st_mtime_ns, s.st_ctime_ns]
+    return Files("file", [path.name], lambda name: path.open("rb"), stamp)
+
+
 def items(files: Files) -> tuple[list[Item], list[Problem]]:
     """The files beside metadata, with what is known of each.
 

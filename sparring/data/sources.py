@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median_low
 from typing import Any, NamedTuple, TypeVar
 
-from . import arrays, files, pictures
+from . import arrays, clips, files, pictures
 from .arrays import Array
 from .cache import refuse_without_room
 from .errors import DataError, Problem, Unusable, did_you_mean
@@ -21,7 +21,7 @@ from .store import Example, store
 
 SIZES = (32, 64, 128, 256)  # to choose from, if none is asked for
 SMALL = (4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28)  # kept, if all pictures have it: sizes that networks fit
-KINDS = "a folder or .zip of pictures, an .npz or an .npy"
+KINDS = "a folder or .zip of pictures or clips, an .npz or an .npy"
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -32,10 +32,12 @@ class Source(NamedTuple):
     """Where data comes from.
 
     stamp: changes whenever the data may have; cheap.  fill(aside, size, fit, seed, progress): prepares it all.
+    files: of a folder, a zip or a file that moves.
     """
 
     stamp: list[Any]
     fill: Callable[[Path, int | None, str, int, Progress], None]
+    files: Files | None = None
 
 
 def find(path: Path) -> Source:
@@ -52,11 +54,13 @@ def find(path: Path) -> Source:
         return Source([str(path.resolve()), s.st_size, s.st_mtime_ns, s.st_ctime_ns], partial(_from_array, path))
     elif path.suffix.lower() == ".zip":
         found = files.in_zip(path)
+    elif path.suffix.lower() in (*clips.FILMS, *clips.MOVING):
+        found = files.alone(path)
     else:
         raise DataError(f"{path} is no data that can be opened; give {KINDS}")
     if not found.names:
         raise DataError(f"{path} is an empty {found.kind}; put pictures into it ({', '.join(pictures.SUFFIXES[:6])} …)")
-    return Source(found.stamp, partial(_from_files, path, found))
+    return Source(found.stamp, partial(_from_files, path, found), found)
 
 
 def _from_files(

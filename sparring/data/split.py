@@ -20,13 +20,13 @@ HELDOUT, MOST_HELDOUT = 0.1, 10_000  # the share that is held out, and the most
 class Split:
     """Examples in stored form.
 
-    x: (N, ...) uint8 or float32, on disk and mapped into memory; c: (N, ...) what they are made from, or anything with
-    take(indices, chance) that gives (n, ...), such as several captions of each, or None.
+    x: (N, ...) uint8 or float32, on disk and mapped into memory, or `films.Windows` of such; c: (N, ...) what they are
+    made from, or anything with take(indices, chance) that gives (n, ...), such as several captions of each, or None.
     labels: (N,) int64 classes where they are known, whether or not they are c.
     told: the file of their captions, a line each, or None; named: the file of their own names, or None.
     """
 
-    x: np.ndarray
+    x: Any
     c: Any = None
     labels: np.ndarray | None = None
     told: Path | None = None

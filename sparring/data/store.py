@@ -102,10 +102,10 @@ def store(
             "heldout": int(heldout.sum()),
             "done": dict(sorted(got.done.items())),
             "left_out": dict(sorted(Counter(p.kind for p in problems).items())),
-            "problems": _listed(problems),
+            "problems": listed(problems),
         }
         if about_captions:
-            card["caption_problems"] = _listed(about_captions)
+            card["caption_problems"] = listed(about_captions)
         if isinstance(spec.x, Vector):
             card["scaled"] = (
                 f"played as (x - {spec.x.center:.6g}) / {spec.x.scale:.6g}: mean and std of the training points"
@@ -123,7 +123,7 @@ def load(place: Path) -> Dataset:
     card, classes = saved["card"], saved["classes"]
 
     def split(name: str) -> Split:
-        x = _mapped(place / f"{name}.npy")
+        x = mapped(place / f"{name}.npy")
         labels = None if classes is None else np.load(place / f"{name}.labels.npy")
         told = place / f"{name}.captions.jsonl"
         if len(x) != card[name] or (labels is not None and len(labels) != len(x)):
@@ -204,7 +204,7 @@ def _classes(labels: list[int | str | None]) -> tuple[np.ndarray | None, list[st
     return np.array([place[label] for label in labels if label is not None], np.int64), list(map(str, names))
 
 
-def _listed(problems: list[Problem]) -> list[str]:
+def listed(problems: list[Problem]) -> list[str]:
     return sorted(problems)[:LISTED] + [f"and {len(problems) - LISTED:,} more"] * (len(problems) > LISTED)
 
 
@@ -242,7 +242,7 @@ def _vector(path: Path, source: str) -> Vector:
     return Vector(x.shape[1], float(np.mean(mean)), scale)
 
 
-def _mapped(path: Path) -> np.ndarray:
+def mapped(path: Path) -> np.ndarray:
     """An .npy mapped into memory; a small one is read ahead, so that no step waits for the disk."""
     if path.stat().st_size < SMALL and hasattr(os, "posix_fadvise"):
         with path.open("rb") as file, suppress(OSError):

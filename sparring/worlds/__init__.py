@@ -87,12 +87,13 @@ def _constructor(place: str) -> Callable[..., Any]:
     return lambda **given: getattr(import_module(module), name)(**given)
 
 
+FORESEEN = ("maze",)  # worlds of frames
 WORLDS: dict[str, Callable[..., World]] = {row.name: _constructor(row.place) for row in ROWS}
 
 
-def open(name: str, size: int | None = None) -> World:
-    """The world of that name; `size` is the side of its pictures in pixels, or the most tokens of its texts; None for
-    the world's own.
+def open(name: str, size: int | None = None, past: int | None = None) -> World:
+    """The world of that name; `size` is the side of its pictures in pixels, or the most tokens of its texts; `past` the
+    frames before one that is to be foreseen; None for the world's own.
 
     oracle=FILE.npz is the oracle of published weights, see `sparring.worlds.oracle.Weights.load`.
     """
@@ -102,7 +103,11 @@ def open(name: str, size: int | None = None) -> World:
         near = get_close_matches(str(name), WORLDS, n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"{name!r} is no world: there are {', '.join(WORLDS)}{hint}")
-    return WORLDS[name](size=size)
+    if past is None:
+        return WORLDS[name](size=size)
+    if name not in FORESEEN:
+        raise ValueError(f"past {past} is of frames ({', '.join(FORESEEN)}), and {name!r} has none; leave it out")
+    return WORLDS[name](size=size, past=past)
 
 
 def about() -> list[dict[str, str]]:
