@@ -53,9 +53,8 @@ def train(argv: Sequence[str]) -> int:
     p.add_argument("--config", action=ActionConfigFile, help="a YAML file of these options; options given here win")
     p.add_argument("--run", type=str, help="the run's folder (default: runs/DATA-N, the next free N)")
     p.add_class_arguments(Recipe, skip={"data"}, fail_untyped=True)
-    args = _with_positional(
-        p, argv, "data", "a world's name, a folder or zip of images or clips, an .npz or .npy, module:name"
-    )
+    about = "a world's name, a folder or zip of images or clips, an .npz or .npy, a .txt of a text a line, module:name"
+    args = _with_positional(p, argv, "data", about)
     from . import run
 
     options = {k: v for k, v in vars(args).items() if k not in ("config", "run")}
@@ -90,6 +89,11 @@ def sample(argv: Sequence[str]) -> int:
     p.add_argument(
         "--truncation", type=float, help="redraw noise beyond it: 0.7 gives the more usual, and less variety"
     )
+    p.add_argument(
+        "--temperature",
+        type=float,
+        help="of texts (printed, or --out .txt): below 1 the likelier tokens are likelier still",
+    )
     p.add_argument("--from", type=str, help="a clip to continue, of a run that foresees (default: held-out pasts)")
     p.add_argument("--frames", type=int, help="how many frames of each future, each made from those before (16)")
     p.add_argument("--futures", type=int, help="how many futures of each past (4)")
@@ -99,7 +103,9 @@ def sample(argv: Sequence[str]) -> int:
 
     words = dict(label=args.label or (), caption=args.caption or (), grid=args.grid, walk=args.walk)
     ahead = dict(source=getattr(args, "from"), frames=args.frames, futures=args.futures)
-    asked = readers.Asked(args.n, args.out, args.seed, **words, truncation=args.truncation, **ahead)
+    asked = readers.Asked(
+        args.n, args.out, args.seed, **words, truncation=args.truncation, temperature=args.temperature, **ahead
+    )
     return _print(readers.sample(Path(args.run), asked), args.json)
 
 

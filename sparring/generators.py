@@ -26,6 +26,8 @@ def save_generator(folder: Path, G: Module, r: Recipe, data: Dataset, seen: int)
     if data.vocabulary is not None:
         few = data.heldout.c.take(torch.arange(min(8, len(data.heldout))).numpy(), None)
         card |= dict(words=data.vocabulary.known, examples=[data.vocabulary.decode(row) for row in few])
+    if data.spelling is not None:
+        card |= dict(spelling=data.spelling.asdict())
     save_file({k: v.detach().contiguous() for k, v in G.state_dict().items()}, folder / "weights.safetensors")
     (folder / "generator.json").write_text(json.dumps(card, indent=1))
 
@@ -33,6 +35,7 @@ def save_generator(folder: Path, G: Module, r: Recipe, data: Dataset, seen: int)
 def load_generator(folder: str | Path) -> tuple[Module, Spec, dict[str, Any]]:
     """G in eval mode, its spec, and its card.  `x = spec.x.decode(G(G.prior.sample(n)))`.
 
+    Of texts, `Spelling.of(card["spelling"]).read(row)` reads a row of x.
     From words, `draw(G, spec, n, c=asked.conditions(spec, card, [caption] * n))`.
     """
     folder = Path(folder)
@@ -47,12 +50,19 @@ def load_generator(folder: str | Path) -> tuple[Module, Spec, dict[str, Any]]:
 
 @torch.no_grad()
 def draw(
-    G: Module, spec: Spec, n: int, seed: int = 0, c: Tensor | None = None, z: Tensor | None = None, batch: int = 250
+    G: Module,
+    spec: Spec,
+    n: int,
+    seed: int = 0,
+    c: Tensor | None = None,
+    z: Tensor | None = None,
+    batch: int = 250,
+    **how: Any,
 ) -> Tensor:
     """n samples in stored form, the same for the same seed.
 
     c: (n, ...) in stored form, or, of classes and captions, floats as they are played (see `nets.conditions.between`);
-    z: (n, dim), by default n draws of the prior.
+    z: (n, dim), by default n draws of the prior; how: what G takes besides, such as the temperature of texts.
     """
     device = next(G.parameters()).device
     noise: Any = G.prior.sample(n, generator("draw", seed)) if z is None else z  # type: ignore[union-attr]
@@ -65,7 +75,7 @@ def draw(
             and not (ci.is_floating_point() and isinstance(spec.c, Label | Tokens))
         ):
             ci = spec.c.encode(ci)
-        parts.append(spec.x.decode(G(noise[i : i + batch].to(device), ci)).cpu())
+        parts.append(spec.x.decode(G(noise[i : i + batch].to(device), ci, **how)).cpu())
     return torch.cat(parts)
 
 

@@ -39,6 +39,7 @@ class Asked(NamedTuple):
     source: str | None = None
     frames: int | None = None
     futures: int | None = None
+    temperature: float | None = None
 
 
 def sample(run: Path, asked: Asked) -> dict[str, Any]:
@@ -53,6 +54,12 @@ def sample(run: Path, asked: Asked) -> dict[str, Any]:
         return foresee(run, G, spec, card, asked)
     if asked.source is not None or asked.frames or asked.futures:
         raise RequestError(f"--from, --frames and --futures are for runs that foresee; {run} makes {spec.x!r}")
+    if isinstance(spec.x, Tokens):
+        return write(run, G, spec, card, asked)
+    if asked.temperature is not None:
+        raise RequestError(
+            f"--temperature {asked.temperature:g} is for texts; {run} makes {spec.x!r}: try --truncation"
+        )
     words, said = _words(run, spec, card, asked)
     n, columns = asked.n or 64, None
     z = asking.noise(G, n, asked.seed, asked.truncation)
@@ -85,6 +92,30 @@ def sample(run: Path, asked: Asked) -> dict[str, Any]:
             show.show(spec.x, one[None], place / f"{i:06d}.png")
     seen = card["seen"]
     return {"out": str(place), "n": len(x), "seen": seen, "lines": [*said, f"{len(x)} samples at {seen:,}: {place}"]}
+
+
+def write(run: Path, G: Module, spec: Spec, card: dict[str, Any], asked: Asked) -> dict[str, Any]:
+    """n texts, printed, or written to a file, a line each (.txt), or as their tokens (.npy)."""
+    if asked.temperature is not None and not asked.temperature > 0:
+        raise RequestError(f"--temperature {asked.temperature:g} must be above 0: 1 is as learned, 0.7 is safer")
+    if asked.label or asked.caption or asked.grid or asked.walk:
+        raise RequestError(f"{run} writes from nothing: leave out --label, --caption, --grid and --walk")
+    n, z = asked.n or 64, asking.noise(G, asked.n or 64, asked.seed, asked.truncation)
+    how: dict[str, Any] = {} if asked.temperature is None else {"temperature": asked.temperature}
+    x = generators.draw(G, spec, n, z=z, **how)
+    words = card["spelling"]["known"] if "spelling" in card else None
+    told = {"n": n, "seen": card["seen"], "texts": show.lines(x, words).split("\n")}
+    if asked.out is None:
+        return told | {"lines": told["texts"]}
+    place = Path(asked.out)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if place.suffix == ".npy":
+        np.save(place, x.numpy())
+    elif place.suffix == ".txt":
+        show.show(spec.x, x, place, words=words)
+    else:
+        raise RequestError(f"--out {asked.out}: texts are written as .txt, a line each, or as tokens, .npy")
+    return told | {"out": str(place), "lines": [f"{n} texts at {card['seen']:,}: {place}"]}
 
 
 def _words(run: Path, spec: Spec, card: dict[str, Any], asked: Asked) -> tuple[list[str], list[str]]:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.nn import Module
 
-from . import augment, machine, penalties, worlds
+from . import augment, machine, penalties, policy, worlds
 from .data import Dataset
 from .losses import LOSSES, Loss, smoothed, top_k
 from .metrics import MEASURES
@@ -20,7 +20,7 @@ from .priors import PRIORS
 from .routes import unrolled
 from .schedules import constant, cosine, geometric, linear, rise_and_fall
 from .settings import Recipe
-from .spaces import Frames, Image, Spec, Vector
+from .spaces import Frames, Image, Spec, Tokens, Vector
 from .terms import TERMS
 from .train import Method, pathwise
 from .worlds import WORLDS
@@ -55,13 +55,14 @@ def plan(r: Recipe, data: Dataset, device: torch.device) -> tuple[Recipe, list[s
         r = replace(r, precision="bf16" if isinstance(spec.x, Image) and machine.fast_bf16(device) else "fp32")
         reasons.append(f"precision: {r.precision}, the faster of two on this machine for these networks")
     check_pieces(r)
+    check_kind(r, spec)
     return r, reasons
 
 
-NEUTRAL = dict(norm="none", group=1, kernels=0, pack=1)  # of the networks' options: as if there were none
+NEUTRAL = dict(norm="none", group=1, kernels=0, pack=1, forget=0.0)  # of the networks' options: as if there were none
 TRUTHS = ("modes", "quality", "valid", "kl", "obeyed")  # of worlds, that a run may aim at
 
-LATE = dict(lr_end=0.0, beta2=0.99)
+LATE = dict(lr_end=0.0, beta2=0.99, loss="relativistic", beta1=0.0, route="pathwise")
 
 
 def _vector(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
@@ -89,11 +90,21 @@ def _frames(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
     return own | LATE
 
 
+def _tokens(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
+    lr = r.lr or 1e-3
+    game = dict(loss="nonsaturating", r1=0.0, r2=0.0, gamma_end=0.1, lr=lr, lr_D=2 * lr, lr_end=0.0, settle=1.0)
+    return game | dict(route="reinforce", z=0, batch=256, samples=400_000, beta1=0.5, beta2=0.999)
+
+
 def _join(spec: Spec) -> str:
     return "modulate" if isinstance(spec.c, Frames) else "concat"
 
 
-DEFAULTS: dict[type, Callable[[Recipe, Spec, torch.device], dict[str, Any]]] = {Vector: _vector, Image: _image}
+DEFAULTS: dict[type, Callable[[Recipe, Spec, torch.device], dict[str, Any]]] = {
+    Vector: _vector,
+    Image: _image,
+    Tokens: _tokens,
+}
 
 
 def with_intervals(r: Recipe) -> Recipe:
@@ -109,6 +120,9 @@ def with_intervals(r: Recipe) -> Recipe:
 def check(r: Recipe) -> None:
     """Refuses values that no run could use; names are looked up, numbers are held to their ranges."""
     loss(r)
+    find(policy.REWARDS, r.reward, "reward")
+    if r.route:
+        find(ROUTES, r.route, "route")
     if r.mismatch and r.condition in (None, "none"):
         raise RequestError(
             f"--mismatch {r.mismatch} compares conditions; give --condition class or caption, or leave it out"
@@ -123,21 +137,26 @@ def check(r: Recipe) -> None:
         augment.parse(r.augment)
         if r.size is not None:
             pyramid(r.size)
-    counts = ("size", "width", "z", "samples", "batch", "micro", "critic_steps", "group", "pack", "patience")
+    counts = ("size", "width", "samples", "batch", "micro", "critic_steps", "group", "pack", "patience")
+    counts += ("generator_steps", "length")
     amounts = ("minutes", "lr", "lr_D", "clip", "gamma_end", "settle", "top_k")
     for name in (*counts, *amounts):
         value = getattr(r, name)
         if value is not None and not value > 0:
             raise RequestError(f"--{name} {value} must be above 0")
     ours = ("adversarial", "history", "instance_noise", "unroll", "kernels", "mismatch")
-    for name in ("r1", "r2", "lr_end", "average", *ours):
+    for name in ("z", "r1", "r2", "lr_end", "average", "weight_decay", *ours):
         value = getattr(r, name)
         if value is not None and not value >= 0:
             raise RequestError(f"--{name} {value} must be 0 or more")
-    for name in ("beta1", "beta2"):
+    for name in ("beta1", "beta2", "baseline_decay", "forget"):
         value = getattr(r, name)
         if value is not None and not 0 <= value < 1:
             raise RequestError(f"--{name} {value} must be in [0, 1)")
+    if not 0 <= r.discount <= 1:
+        raise RequestError(f"--discount {r.discount} must be in [0, 1]: 0 counts each reward for its own token alone")
+    if r.generator_steps > 1 and r.micro:
+        raise RequestError(f"--generator_steps {r.generator_steps} are of a whole batch: leave out --micro")
     if r.top_k > 1:
         raise RequestError(f"--top_k {r.top_k} is a share of the batch, at most 1")
     if r.stop == "target" or r.target is not None:
@@ -156,6 +175,26 @@ def check_pieces(r: Recipe) -> None:
         raise RequestError(
             f"{which} cuts the {together} samples that D looks at together (--group {r.group}, --pack {r.pack}); "
             f"give pieces of a multiple of {together}, or --group 1"
+        )
+
+
+def check_kind(r: Recipe, spec: Spec) -> None:
+    """Refuses what texts cannot have, and what only they can."""
+    if not isinstance(spec.x, Tokens):
+        if not r.z:
+            raise RequestError("--z 0 leaves nothing to make pictures or points from; only texts have chance besides")
+        if r.route == "reinforce":
+            raise RequestError("--route reinforce is for texts; samples of floats have a gradient: leave it out")
+        return
+    if r.route == "pathwise":
+        raise RequestError("--route pathwise: no gradient passes through a token; take reinforce, or leave it out")
+    smooth = {"terms": r.terms, "augment": r.augment != "none", "instance_noise": r.instance_noise}
+    smooth |= {"unroll": r.unroll, "top_k": r.top_k < 1, "adversarial": r.adversarial != 1}
+    if given := [name for name, value in smooth.items() if value]:
+        raise RequestError(f"--{given[0]} {getattr(r, given[0])} is not for texts, which have no slope: leave it out")
+    if loss(r).coupled:
+        raise RequestError(
+            f"--loss {r.loss} looks at means of a batch, whose texts end at different places; take nonsaturating"
         )
 
 
@@ -213,7 +252,7 @@ def source(r: Recipe) -> Any:
 
 def players(r: Recipe, spec: Spec) -> tuple[Module, Module]:
     """The pair of networks, from the recipe's seed."""
-    prior = find(PRIORS, r.prior, "prior")(r.z)
+    prior = find(PRIORS, r.prior, "prior")(r.z) if r.z else None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(r.seed)
         pair = find(sizes.PAIRS, r.net, "net")
@@ -251,33 +290,54 @@ def method(r: Recipe) -> Method:
     weights += [(penalty, constant(weight)) for penalty, weight in named_penalties(r).values()]
     if r.mismatch:
         weights.append((penalties.mismatch, constant(r.mismatch)))
+    pulls = ((penalties.historical, r.history), (penalties.decay, r.weight_decay))
     glass, watch, longest = augment.parse(r.augment), (), r.average * r.samples
     if r.instance_noise:
         noise = augment.instance_noise(linear(r.instance_noise, 0.0, 0.7 * r.samples))
         glass = noise if glass is None else augment.chain(glass, noise)
     if r.augment.partition(":")[0] == "ada":
-        watch = (augment.adapt(relative=r.loss.startswith("relativistic")),)
+        watch = (augment.adapt(relative=(r.loss or "").startswith("relativistic")),)
     return Method(
         loss=loss(r),
         penalties=tuple(weights),
         terms=tuple((term, constant(weight)) for term, weight in named_terms(r).values()),
         adversarial=constant(r.adversarial),
-        pulls=((penalties.historical, constant(r.history)),) if r.history else (),
+        pulls=tuple((pull, constant(weight)) for pull, weight in pulls if weight),
         vary=top_k(geometric(1.0, r.top_k, 0.5 * r.samples)) if r.top_k < 1 else None,
         augment=glass,
         watch=watch,
         project=penalties.clip(r.clip) if r.clip else None,
         lr_G=rise_and_fall(r.lr, r.lr * r.lr_end, r.samples, power=r.settle),
         lr_D=rise_and_fall(r.lr_D, r.lr_D * r.lr_end, r.samples),
-        beta1=r.beta1,
+        beta1=r.beta1 or 0.0,
         beta2=cosine(min(0.9, r.beta2), r.beta2, r.samples),
         halflife=lambda seen: min(0.05 * seen, longest),
         critic_steps=r.critic_steps,
+        generator_steps=r.generator_steps,
         micro=r.micro,
         seed=r.seed,
         bf16=r.precision == "bf16",
-        generator_loss=unrolled(r.unroll) if r.unroll else pathwise,
+        generator_loss=route(r),
     )
+
+
+def reinforce(r: Recipe) -> policy.Route:
+    """The recipe's policy gradient."""
+    reward = find(policy.REWARDS, r.reward, "reward")
+    paid = policy.Returns(reward, r.discount, r.baseline, r.baseline_decay, r.entropy)
+    return policy.score_function(paid) if r.generator_steps == 1 else policy.proximal(r.generator_steps, r.ratio, paid)
+
+
+ROUTES: dict[str, Callable[[Recipe], Callable[..., Any]]] = {
+    "pathwise": lambda r: unrolled(r.unroll) if r.unroll else pathwise,
+    "reinforce": reinforce,
+}
+
+
+def route(r: Recipe) -> Callable[..., Any]:
+    """How the gradient reaches G."""
+    found = find(ROUTES, r.route or "pathwise", "route")
+    return found(r) if (r.route or "pathwise") in ROUTES else found
 
 
 def warnings(r: Recipe) -> list[str]:
@@ -296,9 +356,9 @@ def warnings(r: Recipe) -> list[str]:
 
 def loss(r: Recipe) -> Loss:
     """The recipe's loss; smoothed=LABEL is made with its label."""
-    name, _, label = r.loss.partition("=")
+    name, _, label = (r.loss or "relativistic").partition("=")
     if not label:
-        return find(LOSSES, r.loss, "loss")
+        return find(LOSSES, name, "loss")
     if name != "smoothed":
         raise RequestError(f"--loss {r.loss}: smoothed alone takes a number, the label of reals; write --loss {name}")
     with requested():

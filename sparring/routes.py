@@ -1,4 +1,4 @@
-"""Further routes by which the game reaches the generator, beside `train.pathwise` and `train.score_function`."""
+"""Further routes by which the game reaches the generator, beside `train.pathwise`; see `policy` for texts."""
 
 from collections.abc import Callable
 

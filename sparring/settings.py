@@ -15,7 +15,7 @@ class Recipe:
     """What to train, and how.  None means: chosen from the data and the machine, and written out in recipe.yaml."""
 
     data: str = "faces"
-    """a world's name (see `sparring worlds`), a folder or zip of images or clips, an .npz or .npy, or module:name"""
+    """a world (see `sparring worlds`), a folder or zip of images or clips, an .npz, .npy or .txt, or module:name"""
     size: int | None = None
     """side of the pictures in pixels"""
     fit: Literal["crop", "pad", "stretch"] = "crop"
@@ -26,7 +26,12 @@ class Recipe:
     past: int | None = None
     """frames that the next one is made from; 2 if left out"""
 
-    loss: str = "relativistic"
+    spelling: Literal["auto", "characters", "words", "pieces"] = "auto"
+    """what the tokens of a text are; auto: chosen from its lines"""
+    length: int | None = None
+    """most tokens of a text, its end not counted; longer lines are left out"""
+
+    loss: str | None = None
     """a loss by name (a wrong name lists them), smoothed=LABEL of reals, or module:name"""
     r1: float | None = None
     """weight of |slope of D at real samples|^2 / 2, at the start"""
@@ -55,6 +60,24 @@ class Recipe:
     """weight of the squared distance of each player to the mean of its past (historical averaging)"""
     top_k: float = 1.0
     """the share of fakes, the most real to D, that G learns from; from all to this by half of the run"""
+    route: str | None = None
+    """how the gradient reaches G: pathwise through samples; of texts reinforce; or module:name of a loss of G's turn"""
+    reward: str = "sigmoid"
+    """what G earns with a token, of its score: sigmoid, log, score, or module:name"""
+    discount: float = 0.23
+    """the share of the reward of the next token that counts for a token, and so on"""
+    baseline: Literal["mean", "step", "none"] = "mean"
+    """what rewards are compared with: the usual of all tokens, of those at the same place, or nothing"""
+    baseline_decay: float = 0.08
+    """the share of the baseline that a batch leaves"""
+    entropy: float = 0.0
+    """reward of a token for each nat of surprise"""
+    generator_steps: int = 1
+    """steps of G on the same texts, its probabilities held near to those that wrote them"""
+    ratio: float = 0.2
+    """how far those probabilities may be off, as a share, before a token has no say any more"""
+    weight_decay: float = 0.0
+    """weight of half the squared length of D's parameters"""
     unroll: int = 0
     """turns of D that G thinks ahead (unrolled GAN); each costs about as much as a step without them"""
 
@@ -65,7 +88,7 @@ class Recipe:
     prior: str = "normal"
     """what z is drawn from, by name or module:name of a class (dim)"""
     z: int | None = None
-    """dimensions of z"""
+    """dimensions of z; of a text, beside the chance of its tokens: 0 is enough"""
     join: Literal["concat", "add", "project", "modulate"] | None = None
     """how G joins z and its condition; modulate: the condition (of next frames, z) enters by the scale of channels"""
     norm: Literal["none", "batch", "virtual", "pixel"] | None = None
@@ -74,6 +97,8 @@ class Recipe:
     """samples whose spread D sees as one more feature (minibatch standard deviation); 1 = none"""
     kernels: int | None = None
     """ways in which D learns to compare the samples of a batch (minibatch discrimination); 0 = none"""
+    forget: float | None = None
+    """the share of each word's numbers that D drops in each look at texts"""
     pack: int | None = None
     """samples that D judges together, all real or all fake (PacGAN)"""
 
@@ -88,12 +113,12 @@ class Recipe:
     lr: float | None = None
     """highest learning rate of G, after a rise over the first 2 % of the run"""
     lr_D: float | None = None
-    """highest learning rate of D; the same as lr by default, a sixth of it for the quick networks"""
+    """highest learning rate of D; the same as lr by default, a sixth of it for quick networks, twice for texts"""
     lr_end: float | None = None
     """the share of the rates that is left at the end of the run, along half a cosine"""
     settle: float | None = None
     """power of the half cosine along which G's rate falls (D's is 1): above 1, G settles while D still learns"""
-    beta1: float = 0.0
+    beta1: float | None = None
     """Adam's first decay"""
     beta2: float | None = None
     """Adam's second decay at the end; it begins at 0.9"""

@@ -14,16 +14,17 @@ from .spaces import Frames, Label, Tokens, Vector
 
 
 def draw_sheet(G: Module, r: Recipe, data: Dataset, folder: Path, seen: int) -> None:
-    """64 samples, or of points a cloud; a class or a caption a row; futures of pasts.  Writes into `folder`."""
+    """64 samples, texts a line each, points as a cloud; a class or a caption a row; futures.  Writes into `folder`."""
     spec, columns, path = data.spec, None, folder / f"{seen:012d}"
     if isinstance(spec.c, Frames):
         return draw_futures(G, r, data, folder, seen)
-    if isinstance(spec.c, Label | Tokens) and not isinstance(spec.x, Vector):
+    if isinstance(spec.c, Label | Tokens) and not isinstance(spec.x, Vector | Tokens):
         x, columns = rows_of_conditions(G, r, data), 8
     else:
         x, _ = drawn(G, r, data, 2000 if isinstance(spec.x, Vector) else 64, "sheet")
     real = data.heldout.take(torch.arange(min(2000, len(data.heldout))))[0]
-    show.show(spec.x, x, path, real=real, columns=columns)
+    words = data.spelling.known if data.spelling else None
+    show.show(spec.x, x, path, real=real, columns=columns, words=words)
 
 
 def rows_of_conditions(G: Module, r: Recipe, data: Dataset, columns: int = 8, rows: int = 16) -> Tensor:

@@ -13,6 +13,7 @@ from PIL import ImageDraw, ImageFont
 from torch import Tensor
 
 from .folder import RunFolder
+from .sequences import END
 from .spaces import Frames, Image, Tokens, Vector
 
 Words = Sequence[str] | None
@@ -231,15 +232,15 @@ def _ticks(low: float, high: float) -> list[float]:
 
 
 def lines(x: Tensor, words: Words = None) -> str:
-    """Tokens x, integers (n, L), one sample a line.
+    """Texts x, integers (n, L), a line each, up to their end: `words`, the tokens' spellings, one after the other.
 
-    words: the token's spellings; letters are joined as they are, longer words by spaces.  Without: the numbers.
+    Without spellings: the numbers, with blanks between.
     """
+    told = [row[: row.index(END)] if END in row else row for row in x.tolist()]
     if words is None:
-        return "\n".join(" ".join(map(str, row)) for row in x.tolist())
-    between = "" if all(len(word) <= 1 for word in words) else " "
+        return "\n".join(" ".join(map(str, row)) for row in told)
     spell: Callable[[int], str] = lambda i: words[i] if 0 <= i < len(words) else "\N{REPLACEMENT CHARACTER}"
-    return "\n".join(between.join(map(spell, row)).replace("\n", "⏎").rstrip() for row in x.tolist())
+    return "\n".join("".join(map(spell, row)).replace("\n", "⏎").strip() for row in told)
 
 
 def animate(paths: Sequence[str | Path], out: str | Path, pause: int = 180, rest: int = 1500) -> Path:

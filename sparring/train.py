@@ -79,28 +79,6 @@ def charged(loss: Tensor, charges: Charges, t: Any, kind: str) -> tuple[Tensor, 
     return loss, stats
 
 
-def score_function(m: Method, s: State, x: Tensor, c: Tensor | None, z: Tensor) -> tuple[Tensor, Stats]:
-    """The same for samples without gradient, such as words: it reaches G through their probability (Williams 1992).
-
-    G must have `sample(z, c) -> (x, logp)`, logp (B, L) of each token given those before it.
-    """
-    fake, logp = s.G.sample(z, c)  # type: ignore[operator]
-    with torch.no_grad():
-        reward = -m.loss.generator(s.D(x, c), s.D(fake, c))
-        gain = to_go(reward, m.discount)
-        baseline = s.memory.setdefault("baseline", gain.mean())
-        baseline.lerp_(parallel.mean(gain.mean()), 0.1)
-    return -(gain - baseline) * logp, {"G/reward": reward}
-
-
-def to_go(reward: Tensor, discount: float) -> Tensor:
-    """R_t = r_t + discount R_{t+1}, along the last dimension."""
-    gain = reward.clone()
-    for t in range(reward.shape[-1] - 2, -1, -1):
-        gain[..., t] += discount * gain[..., t + 1]
-    return gain
-
-
 @dataclass(frozen=True)
 class Method:
     """How the game is played: all of training that is not a network or a sample.
@@ -123,12 +101,12 @@ class Method:
     beta2: Schedule = constant(0.99)
     halflife: Schedule = constant(10_000)  # of the average generator, in samples
     critic_steps: int = 1  # turns of D for each turn of G
+    generator_steps: int = 1  # steps of G in its turn, from the same noise
     micro: int | None = None  # samples per backward pass; None = the whole batch
     seed: int = 0
     bf16: bool = False  # autocast the networks; parameters, scores and penalties stay float32
     critic_loss: Callable[..., tuple[Tensor, Stats]] = critic_loss
     generator_loss: Callable[..., tuple[Tensor, Stats]] = pathwise
-    discount: float = 0.2  # of score_function's rewards to come
 
 
 @dataclass
@@ -181,7 +159,8 @@ def step(m: Method, s: State, x: Tensor, c: Tensor | None = None) -> Stats:
     if m.project is not None:
         m.project(s.D)
     if (s.seen // n + 1) % m.critic_steps == 0:
-        stats |= descend(m.generator_loss, m, s, s.G, x, c)
+        for _ in range(m.generator_steps):
+            stats |= descend(m.generator_loss, m, s, s.G, x, c)
         follow(s.ema, s.G, 0.5 ** (n * m.critic_steps / max(m.halflife(s.seen), 1e-8)))
     s.seen += n
     return stats

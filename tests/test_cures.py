@@ -214,7 +214,9 @@ def test_a_saved_generator_draws_what_it_drew(cure, spec, tmp_path):
     step(m, s, *batch(spec))
     net = "plain" if spec == POINTS else "quick"
     r = Recipe(**dict(net=net, lr_D=1e-2) | BASE | DONE | CURES[cure])
-    generators.save_generator(tmp_path, s.ema, r, SimpleNamespace(spec=spec, classes=None, vocabulary=None), s.seen)
+    generators.save_generator(
+        tmp_path, s.ema, r, SimpleNamespace(spec=spec, classes=None, vocabulary=None, spelling=None), s.seen
+    )
     G, _, _ = generators.load_generator(tmp_path)
     z, c = torch.randn(5, 2), None if spec.c is None else torch.tensor([0, 1, 2, 0, 1])
     assert torch.equal(G(z, c), s.ema(z, c))
@@ -311,7 +313,7 @@ def test_a_run_with_cures_resumes_exactly_and_its_generator_loads(tmp_path):
 def test_every_choice_is_written_out(tmp_path):
     assert main(["train", "digits", *SHORT, "--width", "4", "--run", str(tmp_path / "run")]) == 0
     asked = RunFolder(tmp_path / "run").recipe()
-    assert {k: asked[k] for k in recipe.NEUTRAL} == dict(norm="batch", group=4, kernels=0, pack=1)
+    assert {k: asked[k] for k in recipe.NEUTRAL} == dict(norm="batch", group=4, kernels=0, pack=1, forget=0.0)
 
 
 @pytest.mark.parametrize(

@@ -95,11 +95,12 @@ def test_many_dimensions_are_seen_along_the_widest():
 
 
 def test_words():
-    x = torch.tensor([[0, 1, 2], [2, 2, 9]])
-    assert lines(x) == "0 1 2\n2 2 9"
-    assert lines(x, "abc") == "abc\ncc\N{REPLACEMENT CHARACTER}"
-    assert lines(x, ["red", "eyes", "hair"]).splitlines()[0] == "red eyes hair"
-    assert len(lines(torch.tensor([[0, 1], [1, 0]]), "\na").splitlines()) == 2
+    """A line each, up to the end; blanks belong to the spellings."""
+    x = torch.tensor([[1, 2, 0, 1], [2, 2, 9, 1]])
+    assert lines(x) == "1 2\n2 2 9 1"
+    assert lines(x, ["", "b", "c"]) == "bc\ncc\N{REPLACEMENT CHARACTER}b"
+    assert lines(x, ["", " red", " eyes"]).splitlines()[0] == "red eyes"
+    assert len(lines(torch.tensor([[2, 1], [1, 0]]), ["", "\n", "a"]).splitlines()) == 2
 
 
 @pytest.mark.parametrize(

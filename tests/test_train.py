@@ -11,10 +11,11 @@ from sparring.folder import RunFolder, read_tree, write_tree
 from sparring.losses import LOSSES, relativistic
 from sparring.penalties import r1, r2
 from sparring.players import PlayerError, check_players
+from sparring.policy import score_function, to_go
 from sparring.priors import Normal
 from sparring.schedules import constant
 from sparring.spaces import Image, Label, Spec, Vector
-from sparring.train import Method, State, follow, score_function, step, to_go, train
+from sparring.train import Method, State, follow, step, train
 
 EXACT = ((r1, constant(0.1)), (r2, constant(0.1)))
 
@@ -190,7 +191,7 @@ def test_score_function_learns_a_choice():
 
     s = State.begin(Coin(), Reader())
     m = Method(
-        generator_loss=score_function, penalties=((r1, constant(0.1)),), lr_G=constant(0.05), lr_D=constant(0.05)
+        generator_loss=score_function(), penalties=((r1, constant(0.1)),), lr_G=constant(0.05), lr_D=constant(0.05)
     )
     x = nn.functional.one_hot(torch.full((64,), 2), 4).float()
     for _ in range(150):

@@ -16,6 +16,7 @@ from torch import Tensor
 from ..spaces import shape, to_json
 from . import cache as caches
 from .errors import DataError
+from .spelling import Spelling
 from .split import Dataset, Split
 from .store import load
 
@@ -45,7 +46,8 @@ def drawn(world: Any, seed: int, folder: Path | None, progress: Callable[[int, i
         return _draw(world, seed, progress)
     progress(n + held, n + held)
     card = data.card | ({"notes": [note]} if note else {})
-    return replace(data, card=card, world=world, kept=temporary)
+    spelling = Spelling(tuple(world.words)) if hasattr(world, "words") else None
+    return replace(data, card=card, world=world, spelling=spelling, kept=temporary)
 
 
 def _draw(world: Any, seed: int, progress: Callable[[int, int], object]) -> Dataset:
@@ -72,7 +74,8 @@ def _draw(world: Any, seed: int, progress: Callable[[int, int], object]) -> Data
         "heldout": held,
         "problems": [],
     }
-    return Dataset(world.spec, train, heldout, card, world, classes)
+    spelling = Spelling(tuple(world.words)) if hasattr(world, "words") else None
+    return Dataset(world.spec, train, heldout, card, world, classes, spelling=spelling)
 
 
 def _some(world: Any, count: int, seed: int, heldout: bool) -> list[Tensor | None]:

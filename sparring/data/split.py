@@ -72,7 +72,7 @@ class Dataset:
 
     card: what was found and done, as plain values; world: the truth, where the data has one;
     classes: their names, where they are known; `train.labels` and `heldout.labels` are places in it;
-    vocabulary: of the captions that x is made from, or None.
+    vocabulary: of the captions that x is made from, or None; spelling: of the tokens of texts x, or None.
     """
 
     spec: Spec
@@ -82,6 +82,7 @@ class Dataset:
     world: Any = None
     classes: list[str] | None = None
     vocabulary: Any = None
+    spelling: Any = None
     kept: Any = field(default=None, repr=False)  # a temporary folder, alive as long as the data set
 
 

@@ -1,22 +1,23 @@
 """Words have no slope: a writer picks the likeliest token, D judges it, and no gradient comes back.  Two ways round."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import product
 
 import torch
 from torch import Generator, Tensor
 from torch.nn import GRU, Linear, Module, Parameter
-from torch.nn.functional import one_hot
+from torch.nn.functional import logsigmoid, one_hot
 
 from ..chance import generator, seeded
 from ..losses import nonsaturating
-from ..train import Method, State, pathwise, score_function
+from ..policy import Returns, score_function
+from ..train import Method, State, pathwise
 from .claims import Findings, Plot, at_least, at_most, equals, share
 
 LENGTH, WORDS = 3, 4
 NUDGE = 0.01
 TEMPERATURES = (0.1, 0.5, 1.0, 5.0)
+WHOLE = Returns(logsigmoid, discount=1.0)  # what a text earns is what the nonsaturating loss has it earn, undiscounted
 
 
 class Gumbels:
@@ -89,7 +90,7 @@ def run(seed: int = 0, effort: float = 1.0) -> Findings:
         G, D = Writer(), Reader()
     s = State.begin(G, D)
     s.D.requires_grad_(False)
-    m = Method(nonsaturating, penalties=(), discount=1.0, seed=seed)
+    m = Method(nonsaturating, penalties=(), seed=seed)
     n = share(effort, 400_000)
 
     z = G.prior.sample(2000, generator("argmax", seed))
@@ -106,10 +107,10 @@ def run(seed: int = 0, effort: float = 1.0) -> Findings:
     yield at_least("at a tie the score jumps: median |change| over the move", jumps.median() if len(jumps) else 0.0, 10)
 
     exact = flat(torch.autograd.grad(-worth(s, m), G.table))
-    reinforce = estimated(m, s, score_function, n, seed)
+    reinforce = estimated(m, s, score_function(WHOLE), n, seed)
     yield at_least("REINFORCE is unbiased: its cosine to the exact gradient", cosine(reinforce, exact), 0.995)
     yield equals("and as long: its norm over the exact one's", reinforce.norm() / exact.norm(), 1, 0.05)
-    bent = estimated(replace(m, discount=0.2), s, score_function, n, seed)
+    bent = estimated(m, s, score_function(WHOLE._replace(discount=0.2)), n, seed)
     text = "rewards to come discounted by .2, as is customary, bend it: |error| over the exact one's length"
     yield at_least(text, (bent - exact).norm() / exact.norm(), 0.1)
 
@@ -125,19 +126,14 @@ def run(seed: int = 0, effort: float = 1.0) -> Findings:
     yield at_most("and too short when warm: its norm over the exact one's at temperature 5", lengths[5.0], 0.5)
 
     noise = {
-        "REINFORCE": scatter(lambda k: estimated(m, s, score_function, 512, k)),
-        "without a baseline": scatter(lambda k: estimated(m, s, unbased, 512, k)),
+        "REINFORCE": scatter(lambda k: estimated(m, s, score_function(WHOLE), 512, k)),
+        "without a baseline": scatter(
+            lambda k: estimated(m, s, score_function(WHOLE._replace(baseline="none")), 512, k)
+        ),
     }
     ratio = noise["REINFORCE"] / noise["without a baseline"]
     yield at_most("a baseline steadies REINFORCE: variance over that without", ratio, 0.7)
     yield Plot(lambda figure: draw(figure, changes, exact, reinforce, straight, lengths))
-
-
-def unbased(m: Method, s: State, *batch: Tensor | None) -> tuple[Tensor, dict[str, Tensor]]:
-    """REINFORCE with what was earned, not what was earned above the usual."""
-    s.memory["baseline"] = torch.zeros((), dtype=torch.float64)
-    loss, stats = score_function(m, s, *batch)  # type: ignore[arg-type]
-    return loss, stats
 
 
 def slopes(loss: Tensor, G: Module) -> list[Tensor]:

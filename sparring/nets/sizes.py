@@ -8,8 +8,8 @@ import torch
 from torch.nn import Module
 
 from ..priors import Prior
-from ..spaces import Frames, Image, Spec, Vector
-from . import dcgan, frame, image, quick, vector
+from ..spaces import Frames, Image, Spec, Tokens, Vector
+from . import dcgan, frame, image, quick, reading, vector
 from .conditions import How
 
 Size = Literal["tiny", "small", "medium", "large"]
@@ -39,6 +39,10 @@ PAIRS = {
     "quick": Pair(quick.pair, "images in minutes on a CPU", (16, 32, 64, 128)),
     "dcgan": Pair(dcgan.pair, "images by the recipe of the texts", (16, 32, 64, 128)),
     "r3gan": Pair(image.pair, "images by norm-free residual networks, for a GPU and hours", (64, 192, 384, 768)),
+    "recurrent": Pair(reading.recurrent, "texts by LSTMs", (32, 64, 128, 256)),
+    "gated": Pair(reading.gated, "texts by a GRU, before a convolutional critic", (32, 64, 128, 256)),
+    "attentive": Pair(reading.attentive, "texts by causal Transformers", (32, 64, 128, 256)),
+    "scratchgan": Pair(reading.scratchgan, "texts by the networks of ScratchGAN", (64, 128, 256, 512)),
     "frame": Pair(frame.pair, "the next frame from past ones, by a U-Net", (16, 32, 64, 128)),
 }
 
@@ -67,6 +71,9 @@ def choose(spec: Spec, examples: int, device: torch.device | str = "cpu") -> Cho
             size = "tiny" if examples < 2_000 else "small" if examples < 20_000 else "medium"
             size = "large" if examples >= 200_000 and side <= 64 else size
             name, why = "r3gan", f"{on.upper()}, {side}×{side}, {examples:,} examples"
+        case Tokens(length, vocab):
+            size = "small" if vocab <= 100 else "medium" if on == "cpu" else "large"
+            name, why = "recurrent", f"{on.upper()}, texts of up to {length} tokens of {vocab:,}"
         case _:
             raise TypeError(
                 f"no networks for {spec.x!r}; give your own as module:name of (spec, prior, width) -> (G, D)"
@@ -80,7 +87,7 @@ def options(pair: Pair) -> dict[str, Any]:
 
 
 def build(
-    name: str, spec: Spec, prior: Prior, width: int | None = None, join: How = "concat", **chosen: Any
+    name: str, spec: Spec, prior: Prior | None, width: int | None = None, join: How = "concat", **chosen: Any
 ) -> tuple[Module, Module]:
     """G and D of the pair `name`; width None is its small one; `chosen` are of its `options`.
 
