@@ -153,13 +153,13 @@ def table(lines: list[dict[str, Any]]) -> dict[str, Any]:
 def markdown(found: dict[str, Any]) -> str:
     """The table of docs/cures.md: a line a cure, for each world modes, quality and KL as mean (lowest to highest)."""
     ran = [world for world in WORLDS if world in found]
-    head = ["cure", "what it does", "paper", "option", *(f"{w}: modes · quality · KL" for w in ran)]
+    head = ["cure", "option", *(f"{w}: modes · quality · KL" for w in ran)]
     lines = [head, ["---"] * len(head)]
     base = Recipe().asdict() | PLAIN
-    for row, (options, about, whose) in ROWS.items():
+    for row, (options, _, _) in ROWS.items():
         own = " ".join(f"--{k} {v}" for k, v in options.items() if v != base[k])
         typed = "all left out" if None in options.values() else f"`{own}`" if own else "–"
-        lines.append([row, about, whose, typed, *(cell(found[w].get(row)) for w in ran)])
+        lines.append([row, typed, *(cell(found[w].get(row)) for w in ran)])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
