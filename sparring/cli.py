@@ -21,7 +21,8 @@ from . import __version__
 
 MEASURES = (
     "fid, kid, precision, recall, density, coverage, fid_inf, realism, rarity, vendi, support, ndb, js, c2st, one_nn, "
-    "sliced, wasserstein, spectrum; of words: bleu, self_bleu, ngrams_1 to ngrams_4, length, unique, distinct, zipf"
+    "sliced, wasserstein, spectrum; of words: bleu, self_bleu, ngrams_1 to ngrams_4, length, unique, distinct, "
+    "zipf, lm, reverse_lm"
 )
 EXTRACTORS = "raw, pca, random, learned, classifier, inception, inception-bf16"
 
@@ -115,8 +116,13 @@ def evaluate(argv: Sequence[str]) -> int:
     p.add_argument("--against", type=str, help="the data (default: what the run was trained on)")
     p.add_argument("-n", type=int, default=5000, help="samples of each side, at most")
     p.add_argument("--seed", type=int, default=0, help="of the samples drawn")
-    p.add_argument("--measures", type=str, help=f"{MEASURES}, with commas between (default: the first six), or all")
+    p.add_argument(
+        "--measures",
+        type=str,
+        help=f"{MEASURES}, with commas between (default: the first six, and those of words), or all",
+    )
     p.add_argument("--copies", type=str, help="look for copies of training samples; a file for the suspicious pairs")
+    p.add_argument("--sweep", type=str, help="of a run that writes: LM scores over temperatures; a file for the curve")
     p.add_argument("--extractor", type=str, help=f"{EXTRACTORS}, or module:name; several with commas between")
     p.add_argument("--weights", type=str, help="file or folder of inception's weights (default: $SPARRING_INCEPTION)")
     p.add_argument("--resize", type=str, help="how pictures come to an extractor's size: clean (default), tf1, none")

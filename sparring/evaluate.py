@@ -1,6 +1,7 @@
 """How good samples are: features first, then measures with error bars, beside what real samples would get."""
 
 from collections.abc import Mapping
+from functools import partial
 from math import isfinite
 from types import MappingProxyType
 from typing import Any, Protocol, TypedDict
@@ -10,7 +11,10 @@ from torch import Tensor, nn
 
 from .extractors import batch_of, cheap, features, played
 from .metrics import MEASURES, ON_PICTURES, ON_WORDS, Bank, Measure, measure
+from .metrics.likelihood import Likelihood, divergences, perplexity
 from .metrics.measure import Of
+from .metrics.words import copied, sentences
+from .sequences import END, mask
 from .spaces import Frames, Image, Space, Spec, Tokens
 
 NOTHING: Mapping[str, Bank] = MappingProxyType({})
@@ -50,12 +54,13 @@ def evaluate(
     spec: Spec,
     world: Judge | None = None,
     extractor: nn.Module | None = None,
-    measures: Mapping[str, Of[Measure]] = MEASURES,
+    measures: Mapping[str, Of[Measure]] | None = None,
     seed: int = 0,
     *,
     c: Tensor | None = None,
     others: Tensor | None = None,
     known: Mapping[str, Bank] = NOTHING,
+    score: Likelihood | None = None,
     ceiling: bool = True,
     data: str = "",
     split: str = "heldout",
@@ -65,10 +70,13 @@ def evaluate(
     `c`, what the made samples were made from, goes to the world's judge.  `others` are further real samples, such as
     training ones: the ceiling is what as many of them as there are made samples get.  Without others it is what one
     half of `real` gets against the other; FID of fewer samples is higher, so that ceiling is a modest one.
+    measures: None for the `usual` ones.  score: what log-likelihood (n,) the generator of texts gives to such in stored
+    form; then its divergences from a world that knows its law, or else the perplexity of real texts, are measured.
     `known` are features of `real`, `fake` or `others`, under these names, if this extractor has already taken them.
     A measure that these samples do not allow is left out, and a note says why.
     """
     extractor = cheap(spec.x) if extractor is None else extractor
+    measures = usual(spec.x) if measures is None else measures
     name = getattr(extractor, "name", type(extractor).__name__)
 
     def of(x: Tensor, side: str = "fake", rows: Any = slice(None)) -> Tensor:
@@ -81,6 +89,7 @@ def evaluate(
         return known[side].features[rows]
 
     A, B = of(real, "real"), of(fake)
+    of_own = partial(stored, spec.x)
     own = {k: f for k, f in measures.items() if k in on_stored(spec.x)}
     on_features = {k: f for k, f in measures.items() if k not in ON_PICTURES and k not in ON_WORDS}
     refused: dict[str, ValueError] = {
@@ -94,12 +103,16 @@ def evaluate(
         split=split,
         n_real=len(A),
         n_fake=len(B),
-        metrics=numbers(measure(A, B, on_features, refused) | measure(real, fake, own, refused)),
+        metrics=numbers(measure(A, B, on_features, refused) | measure(of_own(real), of_own(fake), own, refused)),
         truth={k: finite(v) for k, v in world.judge(fake, c).items()} if world else {},
         extractor=name,
         ceiling={},
         notes=cautions(A, B, refused),
     )
+    if score is not None and isinstance(spec.x, Tokens):
+        report["metrics"] |= numbers(likelihoods(real, fake, world, score))
+    if isinstance(spec.x, Tokens) and others is not None:
+        report["metrics"] |= numbers({"copied": copied(of_own(others), of_own(fake))})
     if ceiling:
         g = torch.Generator().manual_seed(seed)
         if others is not None:
@@ -110,11 +123,30 @@ def evaluate(
             (B, A), (y, x) = A[order].tensor_split(2), real[order].tensor_split(2)
 
         truth = world.judge(real) if world and c is None else {}
-        best = measure(A, B, on_features, {}) | measure(x, y, own, {})
+        best = measure(A, B, on_features, {}) | measure(of_own(x), of_own(y), own, {})
+        if isinstance(spec.x, Tokens) and others is not None:
+            best |= {"copied": copied(of_own(others), of_own(real))}
         report["ceiling"] = {**numbers(best), **{k: finite(v) for k, v in truth.items()}}
         source = "other real ones" if others is not None else "the rest"
         report["notes"].append(f"ceiling: {len(A)} real samples against {len(B)} of {source}")
     return report
+
+
+def usual(space: Space) -> Mapping[str, Of[Measure]]:
+    """What is measured of samples of a space where nothing is asked for."""
+    return {**MEASURES, **ON_WORDS} if isinstance(space, Tokens) else MEASURES
+
+
+def stored(space: Space, x: Tensor) -> Any:
+    """Samples as `on_stored` measures take them: texts as sentences up to their end, others as they are."""
+    return sentences(x, END) if isinstance(space, Tokens) else x
+
+
+def likelihoods(real: Tensor, fake: Tensor, world: Any, score: Likelihood) -> dict[str, Measure]:
+    """What is known by the log-likelihoods that a generator gives to texts."""
+    if hasattr(world, "logp"):
+        return divergences(real, fake, world.logp, world.entropy, score)
+    return {"perplexity": perplexity(score(real), mask(real).sum(1).double())}
 
 
 def on_stored(space: Space) -> Mapping[str, Of[Measure]]:

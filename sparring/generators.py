@@ -1,6 +1,8 @@
 """The generator alone: kept with a card that says how it was made, loaded without the trainer, drawn from."""
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +78,20 @@ def draw(
         ):
             ci = spec.c.encode(ci)
         parts.append(spec.x.decode(G(noise[i : i + batch].to(device), ci, **how)).cpu())
+    return torch.cat(parts)
+
+
+def scorer(G: Module, spec: Spec) -> Callable[[Tensor], Tensor] | None:
+    """Of a G that writes freely and has `score`: the log-likelihood of whole texts; None of any other."""
+    writes = isinstance(spec.x, Tokens) and spec.c is None and hasattr(G, "score")
+    return partial(likelihood, G) if writes else None
+
+
+@torch.no_grad()
+def likelihood(G: Module, x: Tensor, batch: int = 250) -> Tensor:
+    """log q of whole texts in stored form (n, L), as G would write them without any condition: (n,) float64, nats."""
+    device = next(G.parameters()).device
+    parts = [G.score(part.to(device)).double().sum(1).cpu() for part in x.split(batch)]  # type: ignore[operator]
     return torch.cat(parts)
 
 

@@ -13,10 +13,11 @@ from . import asked as asking
 from . import data as data_room
 from . import generators, machine, show, worlds
 from . import report as report_room
+from . import sweep as sweeping
 from .evaluate import evaluate as measured
 from .extractors import EXTRACTORS, Making, make, reference, taken, usual
 from .folder import RunFolder
-from .metrics import MEASURES, chosen
+from .metrics import chosen
 from .metrics.copies import copies as look_for_copies
 from .names import RequestError, find
 from .progress import bar
@@ -206,16 +207,18 @@ def evaluate(
     device: str = "auto",
     measures: str | None = None,
     copies: str | None = None,
+    sweep: str | None = None,
 ) -> dict[str, Any]:
     """Measures a run's average generator, or a folder or array of samples, against held-out data.
 
     extractor: names with commas between, or None for the usual ones; each gives a report of its own.
-    measures: names with commas between, "all", or None for the usual six; copies: a file for the suspicious pairs.
+    measures: names with commas between, "all", or None for the usual ones; copies: a file for the suspicious pairs.
+    sweep: a file for the curve of a run that writes, over the temperature of sampling.
     """
-    wanted = MEASURES if measures is None else _chosen(measures)
+    wanted = None if measures is None else _chosen(measures)
     if minutes <= 0:
         raise RequestError(f"--minutes {minutes:g} must be above 0")
-    run, place, card, c = Path(what), machine.pick(device, 0), {}, None
+    run, place, card, c, score = Path(what), machine.pick(device, 0), {}, None, None
     named = {name: find(EXTRACTORS, name, "extractor") for name in (extractor or "").split(",") if name}
     is_run = (run / "recipe.yaml").exists()
     if is_run:
@@ -231,6 +234,7 @@ def evaluate(
     if is_run:
         c = data.heldout.take(range(len(real)))[1] if spec.c is not None else None
         fake = generators.draw(G, spec, len(real), seed, c)
+        score = generators.scorer(G, spec)
     else:
         fake = _samples(what, data, len(real))
     if fake.shape[1:] != real.shape[1:]:
@@ -245,7 +249,9 @@ def evaluate(
         known = {side: reference(look, m, part, n) for side, part in (("real", "heldout"), ("others", "train"))}
         known["fake"] = taken(look, fake, data.spec.x, bar, "samples")
         world = None if reports else data.world
-        options = dict(seed=seed, c=c, others=others, known=known, data=against, measures=wanted)
+        options = dict(
+            seed=seed, c=c, score=None if reports else score, others=others, known=known, data=against, measures=wanted
+        )
         found: dict[str, Any] = dict(measured(real, fake, data.spec, world, look, **options))  # type: ignore[arg-type]
         found["notes"] += getattr(look, "notes", [])
         reports.append(found)
@@ -253,7 +259,14 @@ def evaluate(
             RunFolder(run).append("evaluations.jsonl", {"seen": card["seen"], "player": "average", **found})
     also = [{k: found[k] for k in ("extractor", "metrics", "ceiling", "notes")} for found in reports[1:]]
     found = reports[0] | {"also": also} | ({} if search is None else {"copies": search})
-    return found | {"lines": _tables(reports) + _pairs(search, copies)}
+    lines = _tables(reports) + _pairs(search, copies)
+    if sweep is not None:
+        if not is_run:
+            raise RequestError(f"--sweep {sweep} samples a generator at many temperatures, and {what} is no run")
+        rows = sweeping.sweep(G, spec, real, seed=seed)
+        found |= {"sweep": rows}
+        lines += sweeping.lines(rows, sweeping.draw(rows, Path(sweep)))
+    return found | {"lines": lines}
 
 
 def _chosen(names: str) -> dict[str, Any]:
@@ -319,7 +332,8 @@ def _tables(reports: list[dict[str, Any]]) -> list[str]:
 
 
 def _number(m: dict[str, Any]) -> str:
-    return f"{m['value']:10.4g} ± {m['se']:.2g}"
+    value, se = (None if m[k] is None else float(f"{m[k]:.4g}") for k in ("value", "se"))
+    return f"{'infinite' if value is None else format(value, '.4g'):>10s}" + ("" if se is None else f" ± {se:.2g}")
 
 
 def compare(runs: list[Path], out: Path) -> dict[str, Any]:

@@ -221,7 +221,9 @@ def measure(run: Run, n: int, last: bool = False) -> dict[str, Any]:
     others = data.train.take(torch.arange(min(n, len(data.train))))[0] if last else None
     fake, c = sheets.drawn(run.state.ema, run.recipe, run.data, n, "evaluation")
     try:
-        found = evaluate(real, fake, data.spec, data.world, seed=r.seed, c=c, others=others, ceiling=last, data=r.data)
+        options = dict(seed=r.seed, c=c, others=others, ceiling=last, data=r.data)
+        score = generators.scorer(run.state.ema, data.spec)
+        found = evaluate(real, fake, data.spec, data.world, score=score, **options)  # type: ignore[arg-type]
     except (ValueError, ArithmeticError, RuntimeError) as error:  # a measure never ends a run
         say(run, f"not measured at {run.state.seen:,} samples: {error}")
         return {}

@@ -85,7 +85,7 @@ def test_what_a_space_is_looked_at_by(monkeypatch):
     assert usual(Image(3, 20)) == ["random", "learned"] == usual(Frames(2, 1, 16))
     assert usual(Image(3, 20), "weights.pth") == ["inception"]
     assert usual(Vector(2)) == ["raw"]
-    assert usual(Tokens(3, 4)) == ["random"]
+    assert usual(Tokens(3, 4)) == ["random", "learned"]
     monkeypatch.setenv("SPARRING_INCEPTION", "weights.pth")
     assert usual(Image(3, 20)) == ["inception"]
 

@@ -28,7 +28,7 @@ FLOORS = [  # a file imports only from floors below its own
     | {"evaluate", "show", "report", "extractors", "nets", "data", "worlds"},
     {"recipe", "asked"},
     {"generators"},
-    {"sheets"},
+    {"sheets", "sweep"},
     {"run", "autopilot", "doctor", "readers", "lab", "studio"},
     {"cli"},
     {"__main__"},

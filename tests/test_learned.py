@@ -1,5 +1,6 @@
 """Networks that learn from the training examples: what they learn, from what, for how long, and that once."""
 
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +12,7 @@ from sparring.extractors import Making, features, learned, make
 from sparring.extractors.learned import learn, vicreg
 from sparring.extractors.untrained import Identity, RandomConv
 from sparring.extractors.views import view
+from sparring.metrics import fid
 from sparring.spaces import Image
 
 DIGITS, SPACE = data.open(worlds.open("digits")), Image(1, 8)
@@ -127,3 +129,24 @@ def test_views_stay_pictures_and_move_little():
     dot = ((x**2 + y**2) < 0.1).float().expand(256, 1, 32, 32)
     light = (view(dot) - view(dot).amin((1, 2, 3), keepdim=True)).clamp_min(0)
     assert light.isfinite().all()
+
+
+def test_texts_are_looked_at_by_one_who_has_read_them(monkeypatch):
+    """Signs in another order have the same counts: a network that learned to read on puts them far, and is kept."""
+    monkeypatch.setattr(learned, "STEPS", 80)
+    text, bars = data.open(worlds.open("grammar")), []
+
+    def bar(what):
+        bars.append(what)
+        return lambda done, total: None
+
+    made = lambda: make({"learned": None}, Making(text, bar=bar))[0]
+    net = made()
+    assert net.name.startswith("learned-16x11-") and made().name == net.name and len(bars) == 1
+    x = text.spec.x.encode(text.heldout.take(range(1500))[0])
+    assert net(x[:700]).shape == (700, 128) and torch.allclose(net(x[:1]), net(x[:3])[:1], atol=1e-5)
+    lengths = (x.argmax(-1) != 0).sum(1).tolist()
+    order = torch.stack([torch.cat([torch.randperm(k), torch.arange(k, 16)]) for k in lengths])
+    mixed = x.gather(1, order[..., None].expand_as(x))
+    floor, far = fid(net(x[:750]), net(x[750:])).value, fid(net(x[:750]), net(mixed[750:])).value
+    assert far > 5 * floor

@@ -4,6 +4,7 @@
     pca         their 64 directions of most variance            any, after the training examples
     random      a random convolution network                    pictures, frames, words; costs nothing
     learned     a network that learned from two looks at each   pictures, frames; minutes, then kept
+                or, of texts, to know the next token            words; seconds, then kept
     classifier  a network that learned the classes              the same, where there are labels
     inception   the network of published FIDs, from --weights   pictures
 
@@ -98,7 +99,7 @@ def usual(space: Space, given: str | None = None) -> list[str]:
     match space:
         case Image():
             return ["inception"] if weights.wanted(given) else ["random", "learned"]
-        case Frames():
+        case Frames() | Tokens():
             return ["random", "learned"]
         case Vector():
             return ["raw"]
@@ -186,7 +187,8 @@ def _classifier(m: Making) -> nn.Module:
 
 
 def _kept(m: Making, classes: int) -> nn.Module:
-    planes(m.space, "classifier" if classes else "learned")
+    if classes or not isinstance(m.space, Tokens):
+        planes(m.space, "classifier" if classes else "learned")
     what = "learning to tell the classes" if classes else "learning features of the training examples"
 
     options = {"seed": m.seed, "minutes": m.minutes, "steps": learned.STEPS}

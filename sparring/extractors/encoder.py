@@ -25,34 +25,20 @@ class Residual(nn.Module):
         return relu(self.past(x) + self.norm2(self.second(relu(self.norm1(self.first(x))))))
 
 
-class Encoder(nn.Module):
-    """(B, ..., channels, size, size) in [-1, 1], frames taken as further channels, to features (B, d), d ≤ 128.
+class Settled(nn.Module):
+    """A network to features (B, d).  `settle` makes those of given samples 0 in the mean and 1 in the mean of their
+    variances, and names it."""
 
-    `settle` makes the features of given samples 0 in the mean and 1 in the mean of their variances, and names it.
-    """
+    name, kind = "unsettled", "learned"
 
-    name = "unsettled"
-
-    def __init__(self, channels: int, size: int):
+    def __init__(self, takes: tuple[int, ...], d: int):
         super().__init__()
-        self.takes = (channels, size, size)
-        self.shrink = 2 ** max(0, ceil(log2(size / SEEN)))
-        self.stem = nn.Conv2d(channels, 32, 3, 2 if size > 16 else 1, 1)
-        side = ceil(ceil(size / self.shrink) / self.stem.stride[0])
-        widths = [32, *(min(32 * 2**i, 128) for i in range(max(1, ceil(log2(side / 4))) + 1))]
-        self.stages = nn.ModuleList([Residual(a, b) for a, b in zip(widths, widths[1:])])
-        self.d = widths[-1]
-        self.register_buffer("mean", torch.zeros(self.d))
+        self.takes, self.d = takes, d
+        self.register_buffer("mean", torch.zeros(d))
         self.register_buffer("spread", torch.ones(()))
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x.flatten(1, -3).float()
-        if x.shape[1:] != self.takes:
-            raise ValueError(f"{self.name} takes {self.takes} a sample, not {tuple(x.shape[1:])}")
-        x = self.stem(avg_pool2d(x, self.shrink, ceil_mode=True) if self.shrink > 1 else x)
-        for i, stage in enumerate(self.stages):
-            x = stage(avg_pool2d(x, 2, ceil_mode=True) if i else x)
-        return (x.mean((2, 3)) - self.get_buffer("mean")) / self.get_buffer("spread")
+    def standard(self, features: Tensor) -> Tensor:
+        return (features - self.get_buffer("mean")) / self.get_buffer("spread")
 
     @torch.no_grad()
     def settle(self, batches: Iterable[Tensor]) -> None:
@@ -65,7 +51,27 @@ class Encoder(nn.Module):
         self.eval().requires_grad_(False)
         self.name = f"{self.kind}-{'x'.join(map(str, self.takes))}-{digest(self)}"
 
-    kind = "learned"
+
+class Encoder(Settled):
+    """(B, ..., channels, size, size) in [-1, 1], frames taken as further channels, to features (B, d), d ≤ 128."""
+
+    def __init__(self, channels: int, size: int):
+        shrink = 2 ** max(0, ceil(log2(size / SEEN)))
+        side = ceil(ceil(size / shrink) / (2 if size > 16 else 1))
+        widths = [32, *(min(32 * 2**i, 128) for i in range(max(1, ceil(log2(side / 4))) + 1))]
+        super().__init__((channels, size, size), widths[-1])
+        self.shrink = shrink
+        self.stem = nn.Conv2d(channels, 32, 3, 2 if size > 16 else 1, 1)
+        self.stages = nn.ModuleList([Residual(a, b) for a, b in zip(widths, widths[1:])])
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.flatten(1, -3).float()
+        if x.shape[1:] != self.takes:
+            raise ValueError(f"{self.name} takes {self.takes} a sample, not {tuple(x.shape[1:])}")
+        x = self.stem(avg_pool2d(x, self.shrink, ceil_mode=True) if self.shrink > 1 else x)
+        for i, stage in enumerate(self.stages):
+            x = stage(avg_pool2d(x, 2, ceil_mode=True) if i else x)
+        return self.standard(x.mean((2, 3)))
 
 
 class Reader(Encoder):

@@ -14,11 +14,9 @@ from torch import Tensor
 from ..data import Dataset
 from ..data import cache as caches
 from ..spaces import to_json
-from .contract import planes
-from .encoder import Encoder, Reader
-from .learned import Learned
+from .learned import Learned, blank
 
-CODE = ("encoder.py", "learned.py", "views.py", "../augment.py")  # what a learned network depends on
+CODE = ("encoder.py", "learned.py", "texts.py", "views.py", "../augment.py")  # what a learned network depends on
 
 
 def network(
@@ -33,8 +31,7 @@ def network(
 
     def load(place: Path) -> Learned:
         weights = _whole(place / "weights.safetensors")
-        takes = planes(data.spec.x, "learned")
-        net = Reader(*takes, classes) if classes else Encoder(*takes)
+        net = blank(data.spec.x, classes)
         net.load_state_dict(weights)
         net.settled()
         return Learned(net, **json.loads((place / "card.json").read_text()))

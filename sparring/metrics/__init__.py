@@ -27,10 +27,11 @@ from .neighbours import (
     realism_of_each,
     recall,
 )
+from .ngrams import lm, reverse_lm
 from .spectrum import spectrum
 from .transport import sliced, wasserstein
 from .two_samples import c2st, js, ndb, one_nn
-from .words import ON_WORDS
+from .words import ON_WORDS as _COUNTED
 
 MEASURES: Mapping[str, Of[Measure]] = MappingProxyType(  # what is always measured
     {
@@ -61,6 +62,10 @@ ON_FEATURES: Mapping[str, Of[Measure]] = MappingProxyType(
 )
 
 ON_PICTURES: Mapping[str, Of[Measure]] = MappingProxyType({"spectrum": spectrum})  # of pictures in stored form
+
+ON_WORDS: Mapping[str, Of[Measure]] = MappingProxyType(  # of sentences
+    {**_COUNTED, "lm": lm, "reverse_lm": reverse_lm}
+)
 
 EVERY: Mapping[str, Of[Measure]] = MappingProxyType({**ON_FEATURES, **ON_PICTURES, **ON_WORDS})
 
