@@ -46,8 +46,9 @@ def plan(r: Recipe, data: Dataset, device: torch.device) -> tuple[Recipe, list[s
     past = spec.c.count if isinstance(spec.c, Frames) else None
     r = replace(r, condition=r.condition or ("past" if past else "none"), past=past)
     if r.mismatch is None:
-        told = r.condition == "caption" and not any("mismatch" in name for name in named_penalties(r))
-        r = replace(r, mismatch=1.0 if told else 0.0)
+        named = any("mismatch" in name for name in named_penalties(r))
+        half = r.loss == "matching_aware" and r.condition in ("class", "caption")
+        r = replace(r, mismatch=0.0 if named else 0.5 if half else float(r.condition == "caption"))
     if isinstance(spec.x, Image):
         usual = "0.01 for next frames" if past else "(size / 32)^2"
         reasons.append(f"slope penalties: r1 {r.r1:g} and r2 {r.r2:g} ({usual} if left out), batch {r.batch}")
@@ -289,7 +290,8 @@ def method(r: Recipe) -> Method:
     ]
     weights += [(penalty, constant(weight)) for penalty, weight in named_penalties(r).values()]
     if r.mismatch:
-        weights.append((penalties.mismatch, constant(r.mismatch)))
+        third = penalties.mismatch_original if r.loss == "matching_aware" else penalties.mismatch
+        weights.append((third, constant(r.mismatch)))
     pulls = ((penalties.historical, r.history), (penalties.decay, r.weight_decay))
     glass, watch, longest = augment.parse(r.augment), (), r.average * r.samples
     if r.instance_noise:
@@ -348,6 +350,11 @@ def warnings(r: Recipe) -> list[str]:
         said.append(
             "the Wasserstein loss has no bound without a Lipschitz penalty: D's scores will grow for ever; "
             "add --penalties wgan_gp=10, or --r1 and --r2, or --clip 0.01, or --spectral D"
+        )
+    if r.loss == "matching_aware" and not r.mismatch and "mismatch_original" not in names:
+        said.append(
+            "the matching-aware loss gives fakes half a weight, and nothing takes the other half: give --condition "
+            "class or caption, or --loss nonsaturating"
         )
     if r.clip and names & penalties.LIPSCHITZ:
         said.append("weight clipping beside a gradient penalty does the same twice; the penalty alone is better")

@@ -102,7 +102,11 @@ def clearer(m: Method, seen: int) -> Method:
 def mismatched(m: Method, seen: int) -> Method:
     """A real example with another's condition must lose: the critic has to look at it (after Reed et al. 2016)."""
     known = {p.__name__ for p, _ in m.penalties}
-    return m if "mismatch" in known else replace(m, penalties=(*m.penalties, (penalties.mismatch, constant(1.0))))
+    return (
+        m
+        if any("mismatch" in name for name in known)
+        else replace(m, penalties=(*m.penalties, (penalties.mismatch, constant(1.0))))
+    )
 
 
 def nearer_average(m: Method, seen: int) -> Method:

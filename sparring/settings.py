@@ -40,7 +40,8 @@ class Recipe:
     gamma_end: float | None = None
     """the share of r1 and r2 that is left at 0.7 of the run, by the same factor each sample"""
     mismatch: float | None = None
-    """weight of the pairs of a real sample with another's condition, which D must tell; 1 from captions, else 0"""
+    """weight of real samples with another's condition, which D must tell: 1 from captions, else 0; 0.5 by the loss of
+    the first paper, --loss matching_aware"""
     penalties: str = ""
     """more penalties of D: NAME=WEIGHT or module:name=WEIGHT, with commas between"""
     clip: float | None = None

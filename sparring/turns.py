@@ -67,6 +67,18 @@ def each(score: Tensor) -> Tensor:
     return score if score.ndim == 1 else score.flatten(1).mean(1)
 
 
+def partner(t: Tensor) -> Tensor:
+    """What the neighbour in the batch has, (B, ...): 0 and 1 change places, 2 and 3, …; the last of an odd batch has
+    the first's.  So pieces of a batch, and shares of processes, of even size pair as the whole does."""
+    i = torch.arange(len(t), device=t.device) ^ 1
+    return t[i.where(i < len(t), 0)]
+
+
+def differs(a: Tensor, b: Tensor) -> Tensor:
+    """Where two conditions are not the same: (B, ...), (B, ...) -> (B,)."""
+    return (a != b).reshape(len(a), -1).any(1)
+
+
 def wide(t: Tensor) -> Tensor:
     """float32, or float64 if it was so: small squares vanish in half precision."""
     return t.to(torch.promote_types(t.dtype, torch.float32))

@@ -1,6 +1,7 @@
 """Laws of conditions: what is asked for is what the players are told, in words or classes, and by no other way."""
 
 import json
+from dataclasses import replace
 from random import Random
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 import torch
 from PIL import Image as Picture
 
-from sparring import asked, data, generators, worlds
+from sparring import asked, data, generators, recipe, worlds
+from sparring.chance import generator
 from sparring.cli import main
 from sparring.data.words import Captions, Vocabulary, words
 from sparring.folder import RunFolder
@@ -18,9 +20,10 @@ from sparring.nets.conditions import Caption, Class, Join, Projection, between
 from sparring.penalties import PENALTIES
 from sparring.priors import Normal
 from sparring.schedules import constant
+from sparring.settings import Recipe
 from sparring.spaces import Image, Label, Spec, Tokens, Vector
 from sparring.train import Method, State, step
-from sparring.turns import Turn
+from sparring.turns import Turn, partner
 from sparring.worlds.faces import Faces
 from sparring.worlds.faces_captions import ATTRIBUTES, UNSEEN, _some, in_chinese, in_english, understood
 
@@ -171,11 +174,40 @@ def test_a_hard_mismatch_is_the_caption_most_alike():
 
 
 def test_the_original_third_kind_of_pair_is_a_fake_by_cross_entropy():
-    _, c = tokens("red", "blue", "green")
+    _, c = tokens("red", "blue", "green", "a wall", "eyes")
     t, asked_for = turn_of(c)
-    wrong = LOSSES["nonsaturating"].critic(torch.full((3,), 1e3, dtype=torch.float64), t.D(t.real, c.roll(1, 0)))
+    wrong = LOSSES["nonsaturating"].critic(torch.full((5,), 1e3, dtype=torch.float64), t.D(t.real, partner(c)))
     torch.testing.assert_close(PENALTIES["mismatch_original"](t), wrong)
-    assert asked_for[-1] == [2, 0, 1]
+    assert asked_for[-1] == [1, 0, 3, 2, 0]
+
+    same = t._replace(D=lambda x, c: x[:, 0], c=torch.tensor([0, 1, 2, 2, 0]))
+    assert PENALTIES["mismatch_original"](same).gt(0).tolist() == [True, True, False, False, False]
+
+
+def test_matching_aware_weighs_the_three_pairs_as_reed_et_al_do(tmp_path):
+    """-log D(x, c) - (log(1 - D(x, c')) + log(1 - D(G(z, c), c))) / 2."""
+    r, told = Recipe(loss="matching_aware", condition="caption", samples=64), torch.eye(4)
+    spec = Spec(Vector(2), Vector(4))
+    r, _ = recipe.plan(r, data.Dataset(spec, data.Split(np.zeros((99, 2))), None, {}), torch.device("cpu"))
+    m = replace(recipe.method(replace(r, samples=64, r1=0.0, r2=0.0)), bf16=False)
+    torch.manual_seed(0)
+    G, D = sizes.build("vector", spec, Normal(2), 8)
+    s, x = State.begin(G, D), torch.randn(4, 2)
+    z = Normal(2).sample(4, generator("noise", 0, 0, "D"))
+    P = lambda x, c: torch.sigmoid(D(x, c)).detach()
+    three = -P(x, told).log() - ((1 - P(x, told[[1, 0, 3, 2]])).log() + (1 - P(G(z, told), told)).log()) / 2
+    loss, _ = m.critic_loss(m, s, x, told, z)
+    torch.testing.assert_close(loss, three)
+    assert not recipe.warnings(r)
+    assert "takes the other half" in recipe.warnings(replace(r, condition="none", mismatch=0.0))[0]
+
+
+@pytest.mark.parametrize("n", [4, 6, 7])
+def test_neighbours_of_a_batch_are_those_of_its_even_pieces(n):
+    whole = partner(torch.arange(n))
+    assert (whole != torch.arange(n)).all()
+    for even in range(2, n, 2):
+        assert torch.equal(whole[:even], partner(torch.arange(n)[:even]))
 
 
 # -- the captions of faces --------------------------------------------------------------------------------------------

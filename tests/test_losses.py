@@ -36,6 +36,7 @@ FORMULAS = {  # name: (D's loss, G's loss) of numpy arrays
     "minimax": (lambda r, f: -np.log(S(r)) - np.log(1 - S(f)), lambda r, f: np.log(1 - S(f))),
     "nonsaturating": (lambda r, f: -np.log(S(r)) - np.log(1 - S(f)), lambda r, f: -np.log(S(f))),
     "least_squares": (lambda r, f: 0.5 * (r - 1) ** 2 + 0.5 * f**2, lambda r, f: 0.5 * (f - 1) ** 2),
+    "matching_aware": (lambda r, f: -np.log(S(r)) - 0.5 * np.log(1 - S(f)), lambda r, f: -np.log(S(f))),
     "hinge": (lambda r, f: np.maximum(0, 1 - r) + np.maximum(0, 1 + f), lambda r, f: -f),
     "wasserstein": (lambda r, f: f - r, lambda r, f: -f),
     "smoothed": (
@@ -127,6 +128,7 @@ TV = abs(P - Q).sum() / 2
 BEST = {  # the lowest mean loss of any critic between P and Q
     "minimax": 2 * log(2) - 2 * JS,
     "nonsaturating": 2 * log(2) - 2 * JS,
+    "matching_aware": -(P * np.log(P / (P + Q / 2)) + Q / 2 * np.log(Q / 2 / (P + Q / 2))).sum(),
     "least_squares": (P * Q / (P + Q)).sum() / 2,
     "hinge": 2 - 2 * TV,
     "kl": -rel_entr(P, Q).sum(),

@@ -13,11 +13,11 @@ import torch.multiprocessing as mp
 from sparring import parallel
 from sparring.losses import LOSSES, top_k
 from sparring.nets import vector
-from sparring.penalties import historical, r1, r2
+from sparring.penalties import historical, mismatch, mismatch_original, r1, r2
 from sparring.priors import Normal
 from sparring.routes import unrolled
 from sparring.schedules import constant
-from sparring.spaces import Spec, Vector
+from sparring.spaces import Spec, Tokens, Vector
 from sparring.terms import feature_matching
 from sparring.train import Method, State, step
 
@@ -34,17 +34,28 @@ CURES = {
     "historical averaging": dict(pulls=((historical, constant(0.1)),)),
     "top-k": dict(vary=top_k(constant(0.5))),
     "virtual batch norm": dict(),
+    "captions": dict(
+        penalties=(*EXACT, (mismatch, constant(1.0)), (mismatch_original, constant(0.5))),
+    ),
 }
+
+
+def told(n):
+    """Captions of three words, each about the sample beside it."""
+    return Tokens(3, 5).encode(torch.arange(3 * n).view(n, 3) % 5).double()
 
 
 def play(loss, micro, rounds, share, cure=""):
     torch.manual_seed(parallel.rank())  # ranks begin unequal: the first one's players are taken
-    G, D = vector.plain(Spec(Vector(2)), Normal(3), 8, norm="virtual") if "virtual" in cure else (Maker(), Reader())
+    G, D = Maker(), Reader()
+    if cure in ("virtual batch norm", "captions"):
+        spec, norm = (Spec(Vector(2)), "virtual") if "virtual" in cure else (Spec(Vector(2), Tokens(3, 5)), "none")
+        G, D = vector.plain(spec, Normal(3), 8, norm=norm)
     s = State.begin(G.double(), D.double())
     m = Method(loss=LOSSES[loss], penalties=EXACT, lr_G=constant(1e-3), lr_D=constant(1e-3), micro=micro)
     m = replace(m, **CURES.get(cure, {}))
     for i in range(rounds):
-        step(m, s, share(data(8, torch.float64, seed=i)))
+        step(m, s, share(data(8, torch.float64, seed=i)), share(told(8)) if cure == "captions" else None)
     return everything(s.G), everything(s.D), everything(s.ema)
 
 

@@ -91,5 +91,5 @@ def condition_ignored(h: History, moved: float = 0.1, told: float = 0.05) -> Fin
         since,
         f"another condition moves a sample by {sample:.1%} of what another z does, and costs a real example "
         f"{score:.2f} standard deviations of score",
-        "--penalties mismatch=1, so that D must look at the condition; see that D's forward uses c",
+        "--mismatch 1, so that D must look at the condition; see that D's forward uses c",
     )
