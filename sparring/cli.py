@@ -123,6 +123,7 @@ def evaluate(argv: Sequence[str]) -> int:
     )
     p.add_argument("--copies", type=str, help="look for copies of training samples; a file for the suspicious pairs")
     p.add_argument("--sweep", type=str, help="of a run that writes: LM scores over temperatures; a file for the curve")
+    p.add_argument("--beside", type=str, help="runs that foresee, such as regressions, to hold against the same frames")
     p.add_argument("--extractor", type=str, help=f"{EXTRACTORS}, or module:name; several with commas between")
     p.add_argument("--weights", type=str, help="file or folder of inception's weights (default: $SPARRING_INCEPTION)")
     p.add_argument("--resize", type=str, help="how pictures come to an extractor's size: clean (default), tf1, none")

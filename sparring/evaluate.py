@@ -1,5 +1,7 @@
 """How good samples are: features first, then measures with error bars, beside what real samples would get."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from functools import partial
 from math import isfinite
@@ -10,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .extractors import batch_of, cheap, features, played
-from .metrics import MEASURES, ON_PICTURES, ON_WORDS, Bank, Measure, measure
+from .metrics import MEASURES, ON_PICTURES, ON_WORDS, Bank, Measure, foreseen, measure
 from .metrics.likelihood import Likelihood, divergences, perplexity
 from .metrics.measure import Of
 from .metrics.words import copied, sentences
@@ -34,6 +36,13 @@ class Numbers(TypedDict):
     better: str
 
 
+class Foreseen(TypedDict):
+    """Next frames against those that came."""
+
+    metrics: dict[str, Numbers]
+    truth: dict[str, float | None]
+
+
 class Report(TypedDict):
     """What `sparring evaluate --json` prints."""
 
@@ -46,6 +55,7 @@ class Report(TypedDict):
     extractor: str
     ceiling: dict[str, Numbers | float | None]  # measures and truth of real samples
     notes: list[str]  # what a reader must know before comparing these numbers with others
+    beside: dict[str, Foreseen]  # of next frames: what others would get, such as to copy the last frame
 
 
 def evaluate(
@@ -73,7 +83,8 @@ def evaluate(
     measures: None for the `usual` ones.  score: what log-likelihood (n,) the generator of texts gives to such in stored
     form; then its divergences from a world that knows its law, or else the perplexity of real texts, are measured.
     `known` are features of `real`, `fake` or `others`, under these names, if this extractor has already taken them.
-    A measure that these samples do not allow is left out, and a note says why.
+    A measure that these samples do not allow is left out, and a note says why.  Next frames (c are Frames) are also
+    held against those that came, which must stand at the same places of `real`; as is, with a ceiling, the last frame.
     """
     extractor = cheap(spec.x) if extractor is None else extractor
     measures = usual(spec.x) if measures is None else measures
@@ -108,11 +119,15 @@ def evaluate(
         extractor=name,
         ceiling={},
         notes=cautions(A, B, refused),
+        beside={},
     )
     if score is not None and isinstance(spec.x, Tokens):
         report["metrics"] |= numbers(likelihoods(real, fake, world, score))
     if isinstance(spec.x, Tokens) and others is not None:
         report["metrics"] |= numbers({"copied": copied(of_own(others), of_own(fake))})
+    if isinstance(spec.c, Frames) and c is not None:
+        report["metrics"] |= ahead(real, fake, c, None)["metrics"]
+        report["beside"] = {"copy-last": ahead(real, c[:, -1], c, world)} if ceiling else {}
     if ceiling:
         g = torch.Generator().manual_seed(seed)
         if others is not None:
@@ -122,7 +137,9 @@ def evaluate(
             order = torch.randperm(len(A), generator=g)
             (B, A), (y, x) = A[order].tensor_split(2), real[order].tensor_split(2)
 
-        truth = world.judge(real) if world and c is None else {}
+        truth = {}
+        if world and (c is None or isinstance(spec.c, Frames)):
+            truth = world.judge(real, None if c is None else c[: len(real)])
         best = measure(A, B, on_features, {}) | measure(of_own(x), of_own(y), own, {})
         if isinstance(spec.x, Tokens) and others is not None:
             best |= {"copied": copied(of_own(others), of_own(real))}
@@ -147,6 +164,13 @@ def likelihoods(real: Tensor, fake: Tensor, world: Any, score: Likelihood) -> di
     if hasattr(world, "logp"):
         return divergences(real, fake, world.logp, world.entropy, score)
     return {"perplexity": perplexity(score(real), mask(real).sum(1).double())}
+
+
+def ahead(real: Tensor, made: Tensor, c: Tensor, world: Judge | None) -> Foreseen:
+    """Frames made after c against those that came, as far as there are both, and what the world says of them."""
+    n = min(len(real), len(made))
+    truth = {k: finite(v) for k, v in world.judge(made, c[: len(made)]).items()} if world else {}
+    return Foreseen(metrics=numbers(foreseen(c[:n], real[:n], made[:n])), truth=truth)
 
 
 def on_stored(space: Space) -> Mapping[str, Of[Measure]]:

@@ -23,7 +23,7 @@ from .spaces import to_json as spec_json
 
 def save_generator(folder: Path, G: Module, r: Recipe, data: Dataset, seen: int) -> None:
     """The average generator alone: weights and a card, all that `load_generator` needs."""
-    made = {k: getattr(r, k) for k in ("net", "width", "prior", "z", "join", "norm", "spectral")}
+    made = {k: getattr(r, k) for k in ("net", "width", "prior", "z", "join", "norm", "spectral", "patches")}
     card = dict(made=made, spec=spec_json(data.spec), seen=seen, classes=data.classes)
     if data.vocabulary is not None:
         few = data.heldout.c.take(torch.arange(min(8, len(data.heldout))).numpy(), None)

@@ -14,6 +14,7 @@ from . import data as data_room
 from . import generators, machine, show, worlds
 from . import report as report_room
 from . import sweep as sweeping
+from .evaluate import ahead
 from .evaluate import evaluate as measured
 from .extractors import EXTRACTORS, Making, make, reference, taken, usual
 from .folder import RunFolder
@@ -208,12 +209,14 @@ def evaluate(
     measures: str | None = None,
     copies: str | None = None,
     sweep: str | None = None,
+    beside: str | None = None,
 ) -> dict[str, Any]:
     """Measures a run's average generator, or a folder or array of samples, against held-out data.
 
     extractor: names with commas between, or None for the usual ones; each gives a report of its own.
     measures: names with commas between, "all", or None for the usual ones; copies: a file for the suspicious pairs.
     sweep: a file for the curve of a run that writes, over the temperature of sampling.
+    beside: runs that foresee, with commas between, such as regressions, to be held against the same frames.
     """
     wanted = None if measures is None else _chosen(measures)
     if minutes <= 0:
@@ -224,7 +227,8 @@ def evaluate(
     if is_run:
         G, spec, card = generators.load_generator(run / "generator")
         r = Recipe.of(RunFolder(run).recipe())
-        data = open_data(r if against in (None, r.data) else Recipe(data=str(against), size=r.size, fit=r.fit))
+        other = Recipe(data=str(against), size=r.size, fit=r.fit, past=r.past, condition="past" if r.past else None)
+        data = open_data(r if against in (None, r.data) else other)
         against = against or r.data
     else:
         if against is None:
@@ -237,6 +241,7 @@ def evaluate(
         score = generators.scorer(G, spec)
     else:
         fake = _samples(what, data, len(real))
+    others_ahead = _others_ahead(beside, spec if is_run else None, c, seed)
     if fake.shape[1:] != real.shape[1:]:
         raise RequestError(
             f"samples are {tuple(fake.shape[1:])}, {against} is {tuple(real.shape[1:])}; measure like with like"
@@ -257,9 +262,11 @@ def evaluate(
         reports.append(found)
         if is_run:
             RunFolder(run).append("evaluations.jsonl", {"seen": card["seen"], "player": "average", **found})
+    for name, made in others_ahead.items():
+        reports[0]["beside"][name] = ahead(real, made, c, data.world)  # type: ignore[arg-type]
     also = [{k: found[k] for k in ("extractor", "metrics", "ceiling", "notes")} for found in reports[1:]]
     found = reports[0] | {"also": also} | ({} if search is None else {"copies": search})
-    lines = _tables(reports) + _pairs(search, copies)
+    lines = _tables(reports) + _beside(found) + _pairs(search, copies)
     if sweep is not None:
         if not is_run:
             raise RequestError(f"--sweep {sweep} samples a generator at many temperatures, and {what} is no run")
@@ -267,6 +274,34 @@ def evaluate(
         found |= {"sweep": rows}
         lines += sweeping.lines(rows, sweeping.draw(rows, Path(sweep)))
     return found | {"lines": lines}
+
+
+def _others_ahead(beside: str | None, spec: Spec | None, c: Tensor | None, seed: int) -> dict[str, Tensor]:
+    """What other runs make of the same pasts, by their names."""
+    found = {}
+    for name in filter(None, (beside or "").split(",")):
+        if spec is None or not isinstance(spec.c, Frames):
+            raise RequestError(f"--beside {name} is for runs that foresee; use sparring compare for others")
+        RunFolder(name).recipe()
+        G, its, _ = generators.load_generator(Path(name) / "generator")
+        if its != spec:
+            raise RequestError(f"--beside {name} makes {its.x} from {its.c}, not {spec.x} from {spec.c}")
+        found[name] = generators.draw(G, its, len(c), seed, c)  # type: ignore[arg-type]
+    return found
+
+
+def _beside(found: dict[str, Any]) -> list[str]:
+    """Next frames of this run beside those of others: a column each."""
+    if not found["beside"]:
+        return []
+    columns = {"this": {"metrics": found["metrics"], "truth": found["truth"]}, **found["beside"]}
+    rows = ["", f"  {'the next frame':16s} " + " ".join(f"{Path(name).name[-14:]:>14s}" for name in columns)]
+    for kind in ("metrics", "truth"):
+        for name in found["beside"]["copy-last"][kind]:
+            cells = (column[kind].get(name) for column in columns.values())
+            values = (cell["value"] if isinstance(cell, dict) else cell for cell in cells)
+            rows.append(f"    {name:14s} " + " ".join(f"{'-' if v is None else format(v, '.4g'):>14s}" for v in values))
+    return rows
 
 
 def _chosen(names: str) -> dict[str, Any]:
@@ -327,7 +362,8 @@ def _tables(reports: list[dict[str, Any]]) -> list[str]:
         rows += ["", f"  {'known truth':58s} real"]
     for name, value in first["truth"].items():
         best = first["ceiling"].get(name)
-        rows.append(f"    {name:16s} {value:10.4g} {'' if best is None else f'{best:38.4g}'}")
+        told = "not known" if value is None else f"{value:.4g}"
+        rows.append(f"    {name:16s} {told:>10s} {'' if best is None else f'{best:38.4g}'}")
     return rows
 
 

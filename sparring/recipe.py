@@ -17,12 +17,12 @@ from .names import RequestError, find, nearest, requested
 from .nets import sizes, vector
 from .nets.blocks import pyramid, spectral
 from .priors import PRIORS
-from .routes import unrolled
+from .routes import own_frames, unrolled
 from .schedules import constant, cosine, geometric, linear, rise_and_fall
 from .settings import Recipe
 from .spaces import Frames, Image, Spec, Tokens, Vector
 from .terms import TERMS
-from .train import Method, pathwise
+from .train import Method, as_given, pathwise
 from .worlds import WORLDS
 
 PENALTIES = penalties.PENALTIES | {"consistency": penalties.consistency(augment.diffaugment("color,translation"))}
@@ -50,17 +50,19 @@ def plan(r: Recipe, data: Dataset, device: torch.device) -> tuple[Recipe, list[s
         half = r.loss == "matching_aware" and r.condition in ("class", "caption")
         r = replace(r, mismatch=0.0 if named else 0.5 if half else float(r.condition == "caption"))
     if isinstance(spec.x, Image):
-        usual = "0.01 for next frames" if past else "(size / 32)^2"
+        usual = "0.05 for next frames" if past else "(size / 32)^2"
         reasons.append(f"slope penalties: r1 {r.r1:g} and r2 {r.r2:g} ({usual} if left out), batch {r.batch}")
     if r.precision == "auto":
         r = replace(r, precision="bf16" if isinstance(spec.x, Image) and machine.fast_bf16(device) else "fp32")
         reasons.append(f"precision: {r.precision}, the faster of two on this machine for these networks")
+    if r.forcing and not past:
+        raise RequestError(f"--forcing {r.forcing} feeds G frames of its own, and {r.data} has none; leave it out")
     check_pieces(r)
     check_kind(r, spec)
     return r, reasons
 
 
-NEUTRAL = dict(norm="none", group=1, kernels=0, pack=1, forget=0.0)  # of the networks' options: as if there were none
+NEUTRAL = dict(norm="none", group=1, kernels=0, pack=1, forget=0.0, patches=1)  # networks' options that do nothing
 TRUTHS = ("modes", "quality", "valid", "kl", "obeyed")  # of worlds, that a run may aim at
 
 LATE = dict(lr_end=0.0, beta2=0.99, loss="relativistic", beta1=0.0, route="pathwise")
@@ -87,7 +89,7 @@ def _image(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
 
 def _frames(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
     lr = r.lr or 4e-3
-    own = dict(r1=0.01, r2=0.01, gamma_end=0.1, z=16, batch=32, samples=600_000, lr=lr, lr_D=lr / 2, settle=1.0)
+    own = dict(r1=0.05, r2=0.05, gamma_end=0.1, z=16, batch=16, samples=300_000, lr=lr, lr_D=lr / 8, settle=1.0)
     return own | LATE
 
 
@@ -141,7 +143,7 @@ def check(r: Recipe) -> None:
     counts = ("size", "width", "samples", "batch", "micro", "critic_steps", "group", "pack", "patience")
     counts += ("generator_steps", "length")
     amounts = ("minutes", "lr", "lr_D", "clip", "gamma_end", "settle", "top_k")
-    for name in (*counts, *amounts):
+    for name in (*counts, "patches", "past", *amounts):
         value = getattr(r, name)
         if value is not None and not value > 0:
             raise RequestError(f"--{name} {value} must be above 0")
@@ -158,6 +160,8 @@ def check(r: Recipe) -> None:
         raise RequestError(f"--discount {r.discount} must be in [0, 1]: 0 counts each reward for its own token alone")
     if r.generator_steps > 1 and r.micro:
         raise RequestError(f"--generator_steps {r.generator_steps} are of a whole batch: leave out --micro")
+    if not 0 <= r.forcing < 1:
+        raise RequestError(f"--forcing {r.forcing} is a chance, from 0 to below 1")
     if r.top_k > 1:
         raise RequestError(f"--top_k {r.top_k} is a share of the batch, at most 1")
     if r.stop == "target" or r.target is not None:
@@ -209,6 +213,8 @@ def contradictions(r: Recipe) -> Iterator[str]:
     terms = named_terms(r)
     if not r.adversarial and not terms:
         yield "--adversarial 0 leaves G nothing to learn from: give --terms, such as feature_matching=1"
+    if r.forcing and (compared := [name for name in terms if name in ("l1", "l2", "gradients")]):
+        yield f"--terms {compared[0]} compares with the frame that followed the real past, not G's own: drop --forcing"
     if r.clip and r.spectral != "none":
         yield "--clip and --spectral each bound D's weights, and clipping would bound what is then divided: drop one"
     whole = [f"--terms {name}" for name in terms if name == "feature_matching"]
@@ -320,6 +326,7 @@ def method(r: Recipe) -> Method:
         seed=r.seed,
         bf16=r.precision == "bf16",
         generator_loss=route(r),
+        feed=own_frames(linear(0.0, r.forcing, 0.5 * r.samples)) if r.forcing else as_given,
     )
 
 

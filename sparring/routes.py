@@ -1,4 +1,5 @@
-"""Further routes by which the game reaches the generator, beside `train.pathwise`; see `policy` for texts."""
+"""Further routes by which the game reaches the generator, beside `train.pathwise`, and what it is fed on the way; see
+`policy` for texts."""
 
 from collections.abc import Callable
 
@@ -9,7 +10,8 @@ from torch.nn import Module
 from torch.optim import Optimizer
 
 from . import parallel
-from .train import Method, State, Stats, look, price_of_move, price_of_turn
+from .schedules import Schedule
+from .train import Feed, Method, State, Stats, look, price_of_move, price_of_turn
 from .turns import Look, Move, Turn
 
 
@@ -33,19 +35,20 @@ def unrolled(steps: int) -> Callable[..., tuple[Tensor, Stats]]:
                 "unrolled and a loss coupled over the batch play in one process only, or take another loss"
             )
         glass, memory = look(m, s, x).glass, dict(s.memory)
-        real, fake = x.detach().requires_grad_(), s.G(z, c)
+        fed = m.feed(s.G, c, s.seen)
+        real, fake = x.detach().requires_grad_(), s.G(z, fed)
         theta = {k: p.detach().requires_grad_() for k, p in s.D.named_parameters()}
         eta = pace(s.opt_D, m.lr_D(s.seen))
 
         for _ in range(steps):
             D = Look(Imagined(s.D, theta), glass)
-            loss, _ = price_of_turn(m, Turn(D, c, real, fake, D(real, c), D(fake, c), memory, s.seen))
+            loss, _ = price_of_turn(m, Turn(D, c, real, fake, D(real, c), D(fake, fed), memory, s.seen))
             slopes = torch.autograd.grad(loss.mean(), list(theta.values()), create_graph=True, materialize_grads=True)
             shared = parallel.mean_through(torch.cat([g.flatten() for g in slopes])).split([g.numel() for g in slopes])
             theta = {k: p - eta * g.view_as(p) for (k, p), g in zip(theta.items(), shared)}
 
         D = Look(Imagined(s.D, theta), glass)
-        return price_of_move(m, Move(s.G, D, z, c, x, fake, D(x, c), D(fake, c), s.memory, s.seen))
+        return price_of_move(m, Move(s.G, D, z, c, x, fake, D(x, c), D(fake, fed), s.memory, s.seen))
 
     return unrolled
 
@@ -90,3 +93,23 @@ def pace(opt: Optimizer, lr: float) -> Tensor | float:
         return lr
     mean = torch.stack([v.sum() for v in squares]).sum() / sum(v.numel() for v in squares)
     return lr / (mean.sqrt() + opt.param_groups[0]["eps"])
+
+
+def own_frames(share: Schedule) -> Feed:
+    """Student forcing: pasts (B, T, ...) whose last frames G has made itself, as in a roll-out; without gradient.
+
+    share: of samples seen, the chance of each sample to go one frame on; then perhaps another, T at most.
+    """
+
+    @torch.no_grad()
+    def feed(G: Module, c: Tensor, seen: int) -> Tensor:
+        c, on, chance = c.clone(), torch.arange(len(c), device=c.device), share(seen)
+        for _ in range(c.shape[1]):
+            on = on[(torch.rand(len(on)) < chance).to(c.device)]
+            if not len(on):
+                break
+            z = G.prior.sample(len(on)).to(c)  # type: ignore[union-attr]
+            c[on] = torch.cat([c[on, 1:], G(z, c[on]).to(c.dtype)[:, None]], 1)
+        return c
+
+    return feed

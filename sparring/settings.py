@@ -86,6 +86,10 @@ class Recipe:
     """the pair of networks by name, auto, or module:name of a function (spec, prior, width) -> (G, D)"""
     width: int | None = None
     """channels of the networks"""
+    patches: int | None = None
+    """of next frames: pieces of a side; all pieces are drawn at once, and blended where they overlap; 1 = the whole"""
+    forcing: float = 0.0
+    """of next frames: chance by which G is fed a frame of its own (student forcing), from half of the run on"""
     prior: str = "normal"
     """what z is drawn from, by name or module:name of a class (dim)"""
     z: int | None = None

@@ -28,16 +28,17 @@ from .turns import Augment, Look, Memory, Move, Turn
 Batch = tuple[Tensor, Tensor | None]
 Stats = dict[str, Tensor]
 Charges = Iterable[tuple[Callable[[Any], Tensor], Schedule]]
+Feed = Callable[[Module, Any, int], Any]
 Pull = Callable[[Module, str, Memory], Tensor]  # (player, "G" or "D", memory) -> ()
 
 
 def critic_loss(m: Method, s: State, x: Tensor, c: Tensor | None, z: Tensor) -> tuple[Tensor, Stats]:
-    """f(D(x,c), D(G(z,c),c)) + sum_i w_i P_i, with G held still."""
-    D = look(m, s, x)
+    """f(D(x,c), D(G(z,c'),c')) + sum_i w_i P_i, with G held still; c' is what `Method.feed` makes of c, or c."""
+    D, fed = look(m, s, x), m.feed(s.G, c, s.seen)
     with torch.no_grad():
-        fake = s.G(z, c)
+        fake = s.G(z, fed)
     real, fake = x.detach().requires_grad_(), fake.to(x.dtype).requires_grad_()
-    turn = Turn(D, c, real, fake, D(real, c), D(fake, c), s.memory, s.seen)
+    turn = Turn(D, c, real, fake, D(real, c), D(fake, fed), s.memory, s.seen)
 
     loss, stats = price_of_turn(m, turn)
     for watch in m.watch:
@@ -46,12 +47,17 @@ def critic_loss(m: Method, s: State, x: Tensor, c: Tensor | None, z: Tensor) -> 
 
 
 def pathwise(m: Method, s: State, x: Tensor, c: Tensor | None, z: Tensor) -> tuple[Tensor, Stats]:
-    """a g(D(x,c), D(G(z,c),c)) + sum_i w_i T_i, with D held still; the gradient reaches G through the sample."""
-    D = look(m, s, x)
+    """a g(D(x,c), D(G(z,c'),c')) + sum_i w_i T_i, with D held still; the gradient reaches G through the sample."""
+    D, fed = look(m, s, x), m.feed(s.G, c, s.seen)
     with torch.no_grad():
         d_real = D(x, c)
-    fake = s.G(z, c)
-    return price_of_move(m, Move(s.G, D, z, c, x, fake, d_real, D(fake, c), s.memory, s.seen))
+    fake = s.G(z, fed)
+    return price_of_move(m, Move(s.G, D, z, c, x, fake, d_real, D(fake, fed), s.memory, s.seen))
+
+
+def as_given(G: Module, c: Tensor | None, seen: int) -> Tensor | None:
+    """Fakes are made from what the data gives."""
+    return c
 
 
 def price_of_turn(m: Method, t: Turn) -> tuple[Tensor, Stats]:
@@ -93,6 +99,7 @@ class Method:
     pulls: tuple[tuple[Pull, Schedule], ...] = ()  # of each player's parameters, once a turn: historical averaging
     vary: Callable[[Loss, int], Loss] | None = None  # (loss, samples seen) -> the loss of now: top-k
     augment: Augment | None = None
+    feed: Feed = as_given  # (G, c, samples seen) -> what fakes are made from, and judged with
     watch: tuple[Callable[[Turn, int, int], None], ...] = ()  # called after each look of the critic; may write memory
     project: Callable[[Module], None] | None = None  # of D, after its step: weight clipping
     lr_G: Schedule = constant(2e-4)

@@ -6,17 +6,23 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image as Picture
+from torch import nn
 from torch.nn.functional import l1_loss, mse_loss
 
-from sparring import generators
+from sparring import data, generators
 from sparring.cli import main
 from sparring.folder import RunFolder
+from sparring.metrics.frames import psnr
 from sparring.nets import sizes
+from sparring.nets.patches import Patched, shares, windows
 from sparring.players import check_players
 from sparring.priors import Bernoulli, Normal
+from sparring.routes import own_frames
 from sparring.spaces import Frames, Image, Label, Spec, any_samples
 from sparring.terms import gradients, l1, l2
+from sparring.train import Method, State, step
 from sparring.turns import Move
+from sparring.worlds.maze import Maze
 
 SPEC = Spec(Image(3, 16), Frames(2, 3, 16))
 JOINS = ("modulate", "concat", "add")
@@ -80,6 +86,90 @@ def test_what_cannot_be_built_is_refused():
     with pytest.raises(ValueError, match="norm 'virtual' is none of batch, pixel, none"):
         sizes.build("frame", SPEC, Normal(4), 8, "modulate", norm="virtual")
     assert sizes.choose(SPEC, 1000).name == "frame"
+
+
+# -- in pieces, and from frames of its own ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("size", "patches"), [(32, 2), (40, 3), (64, 4), (64, 2)])
+def test_pieces_cover_a_frame_and_agree_where_they_overlap(size, patches):
+    starts, long = windows(size, patches)
+    share = shares(size, starts, long)
+    torch.testing.assert_close(share.sum(0), torch.ones(size))
+    inside = torch.stack([(torch.arange(size) >= s) & (torch.arange(size) < s + long) for s in starts])
+    assert (share[~inside] == 0).all() and inside.sum(0).max() > 1
+
+    class Local(nn.Module):  # what it draws at a place depends on that place alone
+        prior = Normal(2)
+
+        def forward(self, z, c):
+            return (c.mean(1) * z[:, :1, None, None]).tanh()
+
+    G = Patched(Local(), size, patches)
+    z, c = torch.randn(3, 2), torch.randn(3, 2, 3, size, size)
+    torch.testing.assert_close(G(z, c), Local()(z, c))  # no seam shows
+
+
+def test_a_network_in_pieces_is_itself_away_from_the_cuts():
+    torch.manual_seed(0)
+    spec = Spec(Image(3, 96), Frames(2, 3, 96))
+    G, _ = sizes.build("frame", spec, Normal(4), 4, "modulate", norm="none", patches=2)
+    z, c = torch.randn(2, 4), any_samples(spec.c, 2)
+    apart = (G(z, c) - G.whole(z, c)).abs().amax((0, 1))
+    assert apart[:24, :24].max() < 1e-5  # drawn by one piece, 48 pixels from its cut: beyond what a place depends on
+    assert apart.max() > 1e-4
+
+
+def test_pieces_play_and_are_refused_where_one_is_the_whole():
+    spec = Spec(Image(3, 32), Frames(2, 3, 32))
+    check_players(*sizes.build("frame", spec, Bernoulli(4), 8, "modulate", patches=2), spec)
+    with pytest.raises(ValueError, match="from 32 pixels on"):
+        sizes.build("frame", SPEC, Normal(4), 8, "modulate", patches=2)
+
+
+class Counting(nn.Module):
+    """Makes a frame of 1 + the last one."""
+
+    prior = Normal(2)
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def forward(self, z, c):
+        return c[:, -1] + 1 + 0 * self.weight
+
+
+def test_forcing_feeds_own_frames():
+    c = torch.arange(3.0).view(1, 3, 1, 1, 1).expand(500, 3, 1, 2, 2)
+    torch.manual_seed(0)
+    for chance in (0.0, 0.5, 1.0):
+        fed = own_frames(lambda seen, chance=chance: chance)(Counting(), c, 0)
+        first = fed[:, 0, 0, 0, 0]
+        assert (fed[:, :, 0, 0, 0].diff(dim=1) == 1).all()  # each frame follows the one before
+        expected = {0.0: 0.0, 0.5: 0.5 + 0.25 + 0.125, 1.0: 3.0}[chance]  # frames gone on, of three at most
+        assert float(first.mean()) == pytest.approx(expected, abs=0.12)
+        assert not fed.requires_grad
+    assert float(c[0, 0].max()) == 0  # what the data gave is as it was
+
+
+def test_the_game_is_played_on_what_was_fed():
+    """D must judge a fake with the past that it was made from, and a real frame with its own."""
+    seen = []
+
+    class Noting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(1))
+
+        def forward(self, x, c=None):
+            seen.append((x - c[:, -1]).mean().item())
+            return x.mean((1, 2, 3)) * self.weight
+
+    s = State.begin(Counting(), Noting())
+    x, c = torch.full((4, 1, 2, 2), 9.0), torch.zeros(4, 2, 1, 2, 2)
+    step(Method(feed=own_frames(lambda seen: 1.0), penalties=()), s, x, c)
+    assert seen == [9.0, 1.0, 9.0, 1.0]  # of D's turn and of G's: a real frame, a fake
 
 
 # -- terms ------------------------------------------------------------------------------------------------------------
@@ -158,10 +248,31 @@ def test_a_roll_out_goes_on_from_its_own_frames(run):
     assert long.shape == (3, 4, 3, 16, 16) and torch.equal(long[:, :2], short)
 
 
-def test_regression_is_the_same_command(tmp_path):
+def test_regression_is_the_same_command_and_stands_beside(run, tmp_path, capsys):
     ask = ["--terms", "l2=1,gradients=0.1", "--adversarial", 0, "--samples", 160]
+    assert sparring("train", "maze", *SHORT, *ask, "--run", tmp_path / "mean") == 0
+    assert "term/l2" in RunFolder(tmp_path / "mean").rows("stats.jsonl")[-1]
+    capsys.readouterr()
+
+    assert sparring("evaluate", run, "-n", 60, "--extractor", "raw", "--beside", tmp_path / "mean", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {"psnr", "ssim", "sharpness", "moving_error", "fid"} <= found["metrics"].keys()
+    last, mean = found["beside"]["copy-last"], found["beside"][str(tmp_path / "mean")]
+    assert last["truth"]["legal"] == 0 and last["truth"]["walls"] == 1 and mean["metrics"]["psnr"]["value"] > 0
+    assert found["ceiling"]["legal"] == 1  # what came can follow its past
+    world = Maze(16)
+    x, c = data.open(world).heldout.take(range(60))
+    assert last["metrics"]["psnr"]["value"] == pytest.approx(psnr(x, c[:, -1]).value)
+    assert sparring("evaluate", run, "-n", 60, "--extractor", "raw", "--beside", tmp_path / "mean") == 0
+    assert "copy-last           mean" in capsys.readouterr().out
+
+
+def test_pieces_and_own_frames_by_option(tmp_path):
+    ask = ["--size", 32, "--patches", 2, "--forcing", 0.5, "--samples", 64, "--past", 3, "--sample_every", 1000]
     assert sparring("train", "maze", *SHORT, *ask, "--run", tmp_path / "run") == 0
-    assert "term/l2" in RunFolder(tmp_path / "run").rows("stats.jsonl")[-1]
+    assert sparring("sample", tmp_path / "run", "--frames", 2, "--futures", 2) == 0
+    G, spec, _ = generators.load_generator(tmp_path / "run/generator")
+    assert isinstance(G, Patched) and spec.c == Frames(3, 3, 32)
 
 
 def test_wrong_requests_are_refused(run, tmp_path, capsys):
@@ -172,6 +283,14 @@ def test_wrong_requests_are_refused(run, tmp_path, capsys):
         (["sample", run, "--futures", -1], "at least 1"),
         (["train", "maze", "--size", 45, "--run", tmp_path / "run"], "nearest"),
         (["train", "maze", "--size", 8, "--run", tmp_path / "run"], "16 is the least"),
+        (["train", "maze", "--patches", 2, "--size", 16, "--run", tmp_path / "run"], "from 32 pixels on"),
+        (["train", "maze", "--forcing", 1.5, "--run", tmp_path / "run"], "a chance, from 0 to below 1"),
+        (["train", "maze", "--forcing", 0.5, "--terms", "l2=1", "--run", tmp_path / "run"], "drop --forcing"),
+        (["train", "ring", "--forcing", 0.5, "--run", tmp_path / "run"], "ring has none"),
+        (["train", "ring", "--past", 2, "--run", tmp_path / "run"], "'ring' has none; leave it out"),
+        (["train", "ring", "--condition", "past", "--run", tmp_path / "run"], "ring holds no clips"),
+        (["train", "maze", "--past", 1, "--run", tmp_path / "run"], "give 2 or more"),
+        (["evaluate", run, "--beside", tmp_path / "none"], "none"),
     ]
     (tmp_path / "broken.gif").write_bytes((tmp_path / "one.gif").read_bytes()[:40])
     refused.append((["sample", run, "--from", tmp_path / "broken.gif"], "cannot be read"))

@@ -1,6 +1,5 @@
 """Networks that learn from the training examples: what they learn, from what, for how long, and that once."""
 
-
 import numpy as np
 import pytest
 import torch

@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from .bank import Bank
 from .diversity import support, vendi
+from .frames import foreseen
 from .frechet import fid, fid_by_class, fid_inf, frechet
 from .kernels import kid
 from .labels import Labels, Reader, am, borji_mode_score, cas, inception_score, mode_score
@@ -106,6 +107,7 @@ __all__ = [
     "fid",
     "fid_by_class",
     "fid_inf",
+    "foreseen",
     "frechet",
     "inception_score",
     "js",

@@ -4,6 +4,7 @@ Where the future is open, nearness rewards the mean of all futures: a blur is ne
 that may be wrong.  So read `psnr` and `ssim` beside `sharpness`, which is 1 for a frame as sharp as the one that came.
 """
 
+from contextlib import suppress
 from math import sqrt
 from typing import Any, Literal
 
@@ -108,3 +109,13 @@ def moving_error(before: Any, truth: Any, made: Any, peak: float | None = None) 
     ratio = float(top.double().sum() / bottom.sum()) / peak
     left = (top.double() / peak - ratio * bottom) / bottom.double().mean()
     return Measure(ratio, float(left.std() / sqrt(len(left))), "lower", len(x), len(y), {"measure": "moving_error"})
+
+
+def foreseen(past: Any, truth: Any, made: Any, peak: float | None = None) -> dict[str, Measure]:
+    """All of these of frames made (n, ..., H, W), after their past (n, T, ..., H, W); those that have a place."""
+    before = past[:, -1]
+    found = {"psnr": psnr(truth, made, peak), "ssim": ssim(truth, made, peak)}
+    for measured in (sharpness, moving_error):
+        with suppress(ValueError):  # nothing moves
+            found[measured.__name__] = measured(before, truth, made, peak)
+    return found

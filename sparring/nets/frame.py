@@ -9,6 +9,7 @@ from torch.nn.functional import interpolate, leaky_relu, pixel_shuffle, pixel_un
 from ..priors import Prior
 from ..spaces import Frames, Image, Spec
 from .blocks import LEAK, PixelNorm
+from .patches import Patched
 from .quick import Modulated
 
 Enter = Literal["modulate", "concat", "add"]
@@ -131,7 +132,8 @@ class Critic(nn.Module):
 
 
 def pair(
-    spec: Spec, prior: Prior, width: int = 32, join: Enter = "modulate", norm: Norm = "batch"
-) -> tuple[Generator, Critic]:
-    """G and D that mirror each other."""
-    return Generator(spec, prior, width, join, norm), Critic(spec, width)
+    spec: Spec, prior: Prior, width: int = 32, join: Enter = "modulate", norm: Norm = "batch", patches: int = 1
+) -> tuple[nn.Module, Critic]:
+    """G and D that mirror each other; patches: see `Patched`, 1 for frames drawn as a whole."""
+    G = Generator(spec, prior, width, join, norm)
+    return G if patches == 1 else Patched(G, spaces(spec)[0].size, patches), Critic(spec, width)
