@@ -13,6 +13,7 @@ import torch.multiprocessing as mp
 from sparring import parallel
 from sparring.losses import LOSSES, top_k
 from sparring.nets import vector
+from sparring.nets.blocks import spectral
 from sparring.penalties import historical, mismatch, mismatch_original, r1, r2
 from sparring.priors import Normal
 from sparring.routes import unrolled
@@ -34,9 +35,19 @@ CURES = {
     "historical averaging": dict(pulls=((historical, constant(0.1)),)),
     "top-k": dict(vary=top_k(constant(0.5))),
     "virtual batch norm": dict(),
+    "packing": dict(),
+    "minibatch standard deviation": dict(),
+    "spectral norm": dict(),
     "captions": dict(
         penalties=(*EXACT, (mismatch, constant(1.0)), (mismatch_original, constant(0.5))),
     ),
+}
+BUILT = {  # into the players
+    "virtual batch norm": dict(norm="virtual"),
+    "packing": dict(pack=2),
+    "minibatch standard deviation": dict(group=4),
+    "spectral norm": dict(),
+    "captions": dict(),
 }
 
 
@@ -48,9 +59,10 @@ def told(n):
 def play(loss, micro, rounds, share, cure=""):
     torch.manual_seed(parallel.rank())  # ranks begin unequal: the first one's players are taken
     G, D = Maker(), Reader()
-    if cure in ("virtual batch norm", "captions"):
-        spec, norm = (Spec(Vector(2)), "virtual") if "virtual" in cure else (Spec(Vector(2), Tokens(3, 5)), "none")
-        G, D = vector.plain(spec, Normal(3), 8, norm=norm)
+    if cure in BUILT:
+        spec = Spec(Vector(2), Tokens(3, 5) if cure == "captions" else None)
+        G, D = vector.plain(spec, Normal(3), 8, **BUILT[cure])
+        D = spectral(D) if cure == "spectral norm" else D
     s = State.begin(G.double(), D.double())
     m = Method(loss=LOSSES[loss], penalties=EXACT, lr_G=constant(1e-3), lr_D=constant(1e-3), micro=micro)
     m = replace(m, **CURES.get(cure, {}))
