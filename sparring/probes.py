@@ -22,6 +22,7 @@ from .turns import each
 
 BANK = 2048  # examples of each split, at most, among which neighbours are sought
 CELLS = 8  # parts of the data, where it has no classes
+WORD = 16  # numbers of a word, when texts are compared
 RANK = 3  # of the neighbour that bounds the ball around a sample
 
 
@@ -206,7 +207,10 @@ def norm(tensors: Sequence[Tensor]) -> Tensor:
 
 
 def marks(x: Tensor) -> Marks:
-    """What samples are compared by, cheaply: pictures and frames at 8 pixels a side, anything else as it is."""
+    """What samples are compared by, cheaply: pictures and frames at 8 pixels a side, words by a few numbers each,
+    anything else as it is."""
+    if x.ndim == 3 and x.shape[-1] > WORD:
+        x = x @ torch.randn(x.shape[-1], WORD, generator=torch.Generator().manual_seed(0)).to(x)
     if x.ndim < 4:
         return Marks(flat := x.flatten(1).float(), flat)
     small = adaptive_avg_pool2d(x.flatten(1, -3).float(), min(8, x.shape[-1]))

@@ -32,7 +32,7 @@ from .probes import BANK, Panel, panel, probe
 from .progress import Progress, tell
 from .remedies import Act, replay
 from .settings import Recipe, difference
-from .spaces import Vector
+from .spaces import Tokens, Vector, shape
 from .spaces import to_json as spec_json
 from .stopping import stopping
 from .tally import Tally
@@ -294,6 +294,8 @@ def open_data(r: Recipe) -> Dataset:
             seed=0,
             condition=r.condition,
             past=r.past,
+            spelling=r.spelling,
+            length=r.length,
             progress=progress,
         )
     finally:
@@ -322,10 +324,12 @@ def played(run: Run, x: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor | None
 
 def shown_to(run: Run) -> Panel:
     """What the probes look at: z and examples of either split, fixed by the recipe."""
-    data, n = run.data, 256 if isinstance(run.data.spec.x, Vector) else 64
+    data, n, bank = run.data, 256 if isinstance(run.data.spec.x, Vector) else 64, BANK
+    if isinstance(data.spec.x, Tokens):  # one-hot, they may be large
+        bank = max(64, min(BANK, 2**26 // math.prod(shape(data.spec.x))))
     z = run.state.G.prior.sample(n, generator("sheet", run.recipe.seed)).to(run.device)  # type: ignore[union-attr]
-    some = lambda split: [played(run, *split.take(i)) for i in torch.arange(min(BANK, len(split))).split(256)]
-    labels = None if data.heldout.labels is None else torch.from_numpy(data.heldout.labels[:BANK])
+    some = lambda split: [played(run, *split.take(i)) for i in torch.arange(min(bank, len(split))).split(256)]
+    labels = None if data.heldout.labels is None else torch.from_numpy(data.heldout.labels[:bank])
     return panel(z, some(data.train), some(data.heldout), labels)
 
 

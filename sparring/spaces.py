@@ -64,7 +64,7 @@ class Tokens:
     vocab: int
 
     def encode(self, x: Tensor) -> Tensor:
-        return one_hot(x.long(), self.vocab).float()
+        return torch.zeros(*x.shape, self.vocab, device=x.device).scatter_(-1, x.long()[..., None], 1.0)
 
     def decode(self, x: Tensor) -> Tensor:
         return x.argmax(-1)

@@ -37,7 +37,8 @@ def critic_loss(m: Method, s: State, x: Tensor, c: Tensor | None, z: Tensor) -> 
     D, fed = look(m, s, x), m.feed(s.G, c, s.seen)
     with torch.no_grad():
         fake = s.G(z, fed)
-    real, fake = x.detach().requires_grad_(), fake.to(x.dtype).requires_grad_()
+    slopes = bool(m.penalties)  # else nobody asks for them
+    real, fake = x.detach().requires_grad_(slopes), fake.to(x.dtype).requires_grad_(slopes)
     turn = Turn(D, c, real, fake, D(real, c), D(fake, fed), s.memory, s.seen)
 
     loss, stats = price_of_turn(m, turn)

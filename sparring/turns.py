@@ -39,8 +39,8 @@ class Turn(NamedTuple):
 
     D: Callable[[Tensor, Tensor | None], Tensor]  # looks through this turn's glass, the same at every call
     c: Tensor | None
-    real: Tensor  # (B, ...), a leaf that requires grad
-    fake: Tensor  # (B, ...), requires grad
+    real: Tensor  # (B, ...), a leaf that requires grad where there are penalties
+    fake: Tensor  # (B, ...), the same
     d_real: Tensor  # (B,) or (B, L)
     d_fake: Tensor  # (B,) or (B, L), of the same pass of D or of another
     memory: Memory

@@ -152,7 +152,7 @@ def no_noise(patch):
 
 
 def rewards_of_one_word_only(patch):
-    patch.setattr("sparring.train.to_go", lambda reward, discount: reward)
+    patch.setattr("sparring.policy.to_go", lambda reward, discount: reward)
 
 
 def reward_of_the_wrong_sign(patch):

@@ -24,7 +24,7 @@ from .drawn import drawn
 from .errors import DataError
 from .order import batches, places
 from .pictures import FITS
-from .sources import find
+from .sources import Source, find
 from .split import Dataset, Split
 from .store import by_class, load
 from .words import LONGEST, Vocabulary, by_caption
@@ -44,18 +44,22 @@ def open(
     progress: Callable[[int, int], object] | None = None,
     condition: str | None = None,
     past: int | None = None,
+    spelling: str = "auto",
+    length: int | None = None,
 ) -> Dataset:
     """The data set of a world or of a path, split by content into training and held-out examples.
 
     source: a world; a folder or .zip of pictures, flat, in a subfolder for each class, or with a metadata.jsonl of
     file_name and text or label; an .npz or .npy of uint8 pictures or of points, an .npz with `labels` or `y` if known;
-    clips: a folder or .zip of GIF, animated WebP or PNG, films (with PyAV) and folders of numbered frames, or one file.
+    a .txt of a text a line; clips: a folder or .zip of GIF, animated WebP or PNG, films (with PyAV) and folders of
+    numbered frames, or one file.
     size: side in pixels, 4 to 1024; None for the largest of 32, 64, 128, 256 not above the median short side.
     fit: crop, pad or stretch; seed: of the split (of a world, also of what is drawn).
     cache: folder for the prepared arrays, None for $SPARRING_CACHE or the user's own; progress(done, total).
     condition: "class" to make x from its class; the classes of any data are in `labels`.  "caption" to make it from
     what is said of it; one of several captions is taken at each look.  "past" to make a frame from the `past` ones
     before it; None is this where most pictures move, and else "none".
+    spelling: what texts are cut into, characters, words, pieces, or auto; length: their most tokens, None to choose.
     Raises DataError, with a line for the user, for data that cannot be used.
     """
     _check(size, fit, condition, past)
@@ -65,7 +69,8 @@ def open(
         data = drawn(source, seed, None if cache is None else Path(cache), progress or _silent)
     else:
         home = None if cache is None else Path(cache)
-        data = _prepared(Path(source), size, fit, seed, home, progress or _silent, condition, past)
+        found = find(Path(source), spelling, length)
+        data = _prepared(Path(source), found, size, fit, seed, home, progress or _silent, condition, past)
     if condition == "past" and not isinstance(data.spec.c, Frames):
         raise DataError(f"{data.card['source']} holds no clips, so no frame has a past; leave the condition out")
     if condition == "caption":
@@ -111,6 +116,9 @@ def summary(data: Dataset) -> list[str]:
     if "size" in card:
         colour = "colour" if getattr(x, "channels", 3) == 3 else "gray"
         lines.append(f"{card['size']} × {card['size']}, {colour}: {card['size_because']}; {card['shown']}")
+    if "cut" in card:
+        told = f"cut {card['cut']}; {card['vocabulary']:,} different, {card['tokens']['mean']:.3g} a text, "
+        lines.append(told + f"{card['tokens']['longest']} at most")
     if "scaled" in card:
         lines.append(f"points of {getattr(x, 'dim', 0)} dimensions, {card['scaled']}")
     if isinstance(data.spec.c, Frames):
@@ -142,6 +150,7 @@ def _silent(done: int, total: int) -> None:
 
 def _prepared(
     path: Path,
+    source: Source,
     size: int | None,
     fit: str,
     seed: int,
@@ -150,7 +159,7 @@ def _prepared(
     condition: str | None,
     past: int | None,
 ) -> Dataset:
-    source, reader, what, fill = find(path), load, [size, fit, seed], None
+    reader, what, fill = load, [size, fit, seed], None
     if condition == "past" or (condition is None and source.files and move(source.files)):
         if source.files is None:
             raise DataError(f"{path} holds no clips, so no frame has a past; give a folder of clips")

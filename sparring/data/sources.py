@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median_low
 from typing import Any, NamedTuple, TypeVar
 
-from . import arrays, clips, files, pictures
+from . import arrays, clips, files, pictures, texts
 from .arrays import Array
 from .cache import refuse_without_room
 from .errors import DataError, Problem, Unusable, did_you_mean
@@ -21,7 +21,7 @@ from .store import Example, store
 
 SIZES = (32, 64, 128, 256)  # to choose from, if none is asked for
 SMALL = (4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28)  # kept, if all pictures have it: sizes that networks fit
-KINDS = "a folder or .zip of pictures or clips, an .npz or an .npy"
+KINDS = "a folder or .zip of pictures or clips, an .npz, an .npy or a .txt"
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -40,8 +40,11 @@ class Source(NamedTuple):
     files: Files | None = None
 
 
-def find(path: Path) -> Source:
-    """The folder, zip or array at this path; DataError if there is none."""
+def find(path: Path, spelling: str = "auto", length: int | None = None) -> Source:
+    """The folder, zip, array or file of texts at this path; DataError if there is none.
+
+    spelling, length: of texts.
+    """
     if not path.exists():
         parent = next(p for p in path.absolute().parents if p.exists())
         names = [p.name for p in parent.iterdir()] if parent.is_dir() and os.access(parent, os.R_OK) else []
@@ -50,8 +53,9 @@ def find(path: Path) -> Source:
     if path.is_dir():
         found = files.in_folder(path)
     elif path.suffix.lower() in (".npz", ".npy"):
-        s = path.stat()
-        return Source([str(path.resolve()), s.st_size, s.st_mtime_ns, s.st_ctime_ns], partial(_from_array, path))
+        return Source(_stamp(path), partial(_from_array, path))
+    elif path.suffix.lower() in texts.SUFFIXES:
+        return Source([*_stamp(path), spelling, length], partial(texts.fill, path, spelling, length))
     elif path.suffix.lower() == ".zip":
         found = files.in_zip(path)
     elif path.suffix.lower() in (*clips.FILMS, *clips.MOVING):
@@ -61,6 +65,11 @@ def find(path: Path) -> Source:
     if not found.names:
         raise DataError(f"{path} is an empty {found.kind}; put pictures into it ({', '.join(pictures.SUFFIXES[:6])} …)")
     return Source(found.stamp, partial(_from_files, path, found), found)
+
+
+def _stamp(path: Path) -> list[Any]:
+    s = path.stat()
+    return [str(path.resolve()), s.st_size, s.st_mtime_ns, s.st_ctime_ns]
 
 
 def _from_files(

@@ -30,7 +30,7 @@ class Spelling:
     merges: of pieces, which two became one, in their order.
     """
 
-    known: tuple[str, ...]
+    known: Sequence[str]
     how: How = "words"
     merges: tuple[tuple[str, str], ...] = ()
 

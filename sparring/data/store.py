@@ -22,6 +22,7 @@ from ..spaces import Image, Label, Spec, Vector, from_json, to_json
 from .cache import room
 from .errors import DataError, Problem
 from .pictures import Picture
+from .spelling import Spelling
 from .split import Dataset, Split, hold_out
 
 LEAST = 16  # examples, to train at all
@@ -133,7 +134,8 @@ def load(place: Path) -> Dataset:
         named = place / f"{name}.names.jsonl"
         return Split(x, c, labels, told if told.exists() else None, named if named.exists() else None)
 
-    return Dataset(from_json(saved["spec"]), split("train"), split("heldout"), card, None, classes)
+    spelling = Spelling.of(saved["spelling"]) if "spelling" in saved else None
+    return Dataset(from_json(saved["spec"]), split("train"), split("heldout"), card, None, classes, spelling=spelling)
 
 
 def by_class(data: Dataset) -> Dataset:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear, one_hot, pad
+from torch.nn.functional import linear, pad
 
 from ..priors import Prior, Written
 from ..sequences import END, mask
@@ -60,12 +60,12 @@ class Writer(nn.Module, ABC):
 
     def forward(self, z: Tensor, c: Tensor | None = None, temperature: float = 1.0) -> Tensor:
         """Texts (B, L, V), one-hot.  Below temperature 1 the likelier tokens are likelier still."""
-        return one_hot(self.write(z, c, temperature), self.space.vocab).to(z.dtype)
+        return self.space.encode(self.write(z, c, temperature)).to(z.dtype)
 
     def sample(self, z: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Texts (B, L, V), and log p (B, L) of each token given those before it, z and c."""
         x = self.write(z, c)
-        return one_hot(x, self.space.vocab).to(z.dtype), self.score(x, c, z)
+        return self.space.encode(x).to(z.dtype), self.score(x, c, z)
 
     def score(self, x: Tensor, c: Tensor | None = None, z: Tensor | None = None, draws: int = 32) -> Tensor:
         """log p (B, L) of each token given those before it; 0 after the end.
