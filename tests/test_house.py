@@ -102,3 +102,12 @@ def test_no_room_that_everybody_enters():
 def test_the_command_starts_without_torch():
     code = "import sys, sparring.cli; raise SystemExit('torch' in sys.modules or 'matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_python_3_10_can_dispatch(path):
+    """Before 3.11 `@f.register` reads one class from an annotation, not several: these are named, `@f.register(A)`."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef):
+            bare = any(isinstance(d, ast.Attribute) and d.attr == "register" for d in node.decorator_list)
+            assert not (bare and isinstance(node.args.args[0].annotation, ast.BinOp)), node.lineno

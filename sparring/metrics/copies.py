@@ -152,7 +152,8 @@ def ways(space: Space) -> Mapping[str, Way]:
     return {"as is": as_is, "blended": blended}
 
 
-@ways.register
+@ways.register(Image)
+@ways.register(Frames)
 def _(space: Image | Frames) -> Mapping[str, Way]:
     return {
         "as is": as_is,
@@ -174,7 +175,8 @@ def small(space: Space, x: Tensor) -> Tensor:
     return x.float()
 
 
-@small.register
+@small.register(Image)
+@small.register(Frames)
 def _(space: Image | Frames, x: Tensor) -> Tensor:
     x = torch.cat([adaptive_avg_pool2d(p.flatten(1, -3).float(), min(p.shape[-1], 32)) for p in x.split(1024)])
     return x / 127.5 - 1
