@@ -14,7 +14,7 @@ from torch import Tensor
 
 SIDE = 2048  # points on either side of a tile
 PART = 2**20  # pairs looked at in one go
-SPARE = 6  # more neighbours than asked for, so that rounding seldom loses one
+SPARE = 10  # more neighbours than asked for, so that rounding seldom loses one
 
 COARSE, FINE, EXACT = range(3)  # products of bfloat16 numbers where that is faster, of float32, of float64
 
