@@ -21,8 +21,8 @@ from . import __version__
 
 MEASURES = (
     "fid, kid, precision, recall, density, coverage, fid_inf, realism, rarity, vendi, support, ndb, js, c2st, one_nn, "
-    "sliced, wasserstein, spectrum; of words: bleu, self_bleu, ngrams_1 to ngrams_4, length, unique, distinct, "
-    "zipf, lm, reverse_lm"
+    "sliced, wasserstein, spectrum; of classes: is, am, mode_score, cas, fid_by_class; of words: bleu, self_bleu, "
+    "ngrams_1 to ngrams_4, length, unique, distinct, zipf, lm, reverse_lm"
 )
 EXTRACTORS = "raw, pca, random, learned, classifier, inception, inception-bf16"
 
@@ -285,7 +285,8 @@ def _free_folder(data: str) -> Path:
 
 def _print(document: Any, as_json: bool) -> int:
     if as_json:
-        print(json.dumps(document, indent=1))
+        plain = {k: v for k, v in document.items() if k != "lines"} if isinstance(document, dict) else document
+        print(json.dumps(plain, indent=1))
     else:
         for line in document["lines"] if isinstance(document, dict) and "lines" in document else [str(document)]:
             print(line)

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Callable, Mapping
 from math import isfinite
 from types import MappingProxyType
-from typing import Any, Protocol, TypedDict
+from typing import Any, NamedTuple, Protocol, TypedDict
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from .extractors import batch_of, cheap, features, played
-from .metrics import MEASURES, ON_PICTURES, ON_WORDS, Bank, Measure, foreseen, measure
+from .metrics import MEASURES, ON_LABELS, ON_PICTURES, ON_WORDS, Bank, Measure, Reader, Told, foreseen, measure
 from .metrics.likelihood import Likelihood, divergences, perplexity
 from .metrics.measure import Of
 from .metrics.words import copied, sentences
 from .sequences import END, mask
 from .spaces import Frames, Image, Space, Spec, Tokens
 
-NOTHING: Mapping[str, Bank] = MappingProxyType({})
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Judge(Protocol):
@@ -53,6 +53,7 @@ class Report(TypedDict):
     metrics: dict[str, Numbers]
     truth: dict[str, float | None]
     extractor: str
+    resize: str  # the rule by which pictures came to the extractor's size: clean, tf1, none
     ceiling: dict[str, Numbers | float | None]  # measures and truth of real samples
     notes: list[str]  # what a reader must know before comparing these numbers with others
     beside: dict[str, Foreseen]  # of next frames: what others would get, such as to copy the last frame
@@ -71,6 +72,7 @@ def evaluate(
     others: Tensor | None = None,
     known: Mapping[str, Bank] = NOTHING,
     score: Likelihood | None = None,
+    labels: Mapping[str, np.ndarray | None] = NOTHING,
     ceiling: bool = True,
     data: str = "",
     split: str = "heldout",
@@ -78,11 +80,13 @@ def evaluate(
     """Made samples against real ones, both in stored form (n, ...), and what the world that knows says of them.
 
     `c`, what the made samples were made from, goes to the world's judge.  `others` are further real samples, such as
-    training ones: the ceiling is what as many of them as there are made samples get.  Without others it is what one
-    half of `real` gets against the other; FID of fewer samples is higher, so that ceiling is a modest one.
+    training ones: the ceiling is what as many of them as there are made samples get.  Without others so many of `real`,
+    half of it at most, are held against the rest; FID of fewer samples is higher, so that ceiling is a modest one.
     measures: None for the `usual` ones.  score: what log-likelihood (n,) the generator of texts gives to such in stored
     form; then its divergences from a world that knows its law, or else the perplexity of real texts, are measured.
-    `known` are features of `real`, `fake` or `others`, under these names, if this extractor has already taken them.
+    `known` are features of `real`, `fake` or `others`, under these names, if this extractor has already taken them;
+    `labels` the classes (n,) of each, where they have some.  A classifier, where one is asked for, is that of the
+    extractor, or else a linear one on its features, learned from the others (from `real` if there are none).
     A measure that these samples do not allow is left out, and a note says why.  Next frames (c are Frames) are also
     held against those that came, which must stand at the same places of `real`; as is, with a ceiling, the last frame.
     """
@@ -90,62 +94,61 @@ def evaluate(
     measures = usual(spec.x) if measures is None else measures
     name = getattr(extractor, "name", type(extractor).__name__)
 
-    def of(x: Tensor, side: str = "fake", rows: Any = slice(None)) -> Tensor:
+    def of(x: Tensor, side: str) -> Tensor:
         if side not in known:
-            return features(extractor, played(x[rows], spec.x, batch_of(extractor)))
+            return features(extractor, played(x, spec.x, batch_of(extractor)))
         if known[side].source != name:
             raise ValueError(f"{side}: features by {known[side].source} beside others by {name}; use one for all")
         if len(known[side]) != len(x):
             raise ValueError(f"{side}: {len(known[side])} features of {len(x)} samples; give one of each")
-        return known[side].features[rows]
+        return known[side].features
 
-    A, B = of(real, "real"), of(fake)
-    of_own = partial(stored, spec.x)
-    own = {k: f for k, f in measures.items() if k in on_stored(spec.x)}
-    on_features = {k: f for k, f in measures.items() if k not in ON_PICTURES and k not in ON_WORDS}
-    refused: dict[str, ValueError] = {
-        k: ValueError(f"it asks for {'pictures' if k in ON_PICTURES else 'words'}, and these are none")
-        for k in measures
-        if k not in on_features and k not in own
-    }
+    side = lambda which, x: Side(x, of(x, which), labels.get(which))
+    a, b = side("real", real), side("fake", fake)
+    rest = None if others is None else side("others", others)
+    refused: dict[str, ValueError] = {}
+    says, told_by = reader(extractor, rest or a, a) if any(k in ON_LABELS for k in measures) else (None, [])
+    found = measured(a, b, spec.x, measures, refused) | of_classes(a, b, says, measures, refused)
 
     report = Report(
         data=data,
         split=split,
-        n_real=len(A),
-        n_fake=len(B),
-        metrics=numbers(measure(A, B, on_features, refused) | measure(of_own(real), of_own(fake), own, refused)),
+        n_real=len(a.x),
+        n_fake=len(b.x),
+        metrics=numbers({k: m for name in measures for k, m in found.items() if k.partition("/")[0] == name}),
         truth={k: finite(v) for k, v in world.judge(fake, c).items()} if world else {},
         extractor=name,
+        resize=getattr(extractor, "resize", "none"),
         ceiling={},
-        notes=cautions(A, B, refused),
+        notes=cautions(a.features, b.features, refused) + told_by,
         beside={},
     )
     if score is not None and isinstance(spec.x, Tokens):
         report["metrics"] |= numbers(likelihoods(real, fake, world, score))
     if isinstance(spec.x, Tokens) and others is not None:
-        report["metrics"] |= numbers({"copied": copied(of_own(others), of_own(fake))})
+        report["metrics"] |= numbers({"copied": copied(stored(spec.x, others), stored(spec.x, fake))})
     if isinstance(spec.c, Frames) and c is not None:
         report["metrics"] |= ahead(real, fake, c, None)["metrics"]
         report["beside"] = {"copy-last": ahead(real, c[:, -1], c, world)} if ceiling else {}
     if ceiling:
         g = torch.Generator().manual_seed(seed)
-        if others is not None:
-            drawn = torch.randperm(len(others), generator=g)[: len(B)].sort().values
-            B, x, y = of(others, "others", drawn), real, others[drawn]
+        if rest is not None:
+            b = rest.at(torch.randperm(len(rest.x), generator=g)[: len(b.x)].sort().values)
         else:
-            order = torch.randperm(len(A), generator=g)
-            (B, A), (y, x) = A[order].tensor_split(2), real[order].tensor_split(2)
+            k = min(len(b.x), (len(a.x) + 1) // 2)
+            b, a = map(a.at, torch.randperm(len(a.x), generator=g).tensor_split([k]))
+            says = says and reader(extractor, b, a)[0]
 
         truth = {}
         if world and (c is None or isinstance(spec.c, Frames)):
             truth = world.judge(real, None if c is None else c[: len(real)])
-        best = measure(A, B, on_features, {}) | measure(of_own(x), of_own(y), own, {})
+        # The classifier knows the others by heart, so in what it says the held-out ones stand for the made.
+        best = measured(a, b, spec.x, measures, {}) | of_classes(b, a, says, measures, {})
         if isinstance(spec.x, Tokens) and others is not None:
-            best |= {"copied": copied(of_own(others), of_own(real))}
+            best |= {"copied": copied(stored(spec.x, others), stored(spec.x, real))}
         report["ceiling"] = {**numbers(best), **{k: finite(v) for k, v in truth.items()}}
         source = "other real ones" if others is not None else "the rest"
-        report["notes"].append(f"ceiling: {len(A)} real samples against {len(B)} of {source}")
+        report["notes"].append(f"ceiling: {len(a.x)} real samples against {len(b.x)} of {source}")
     return report
 
 
@@ -171,6 +174,57 @@ def ahead(real: Tensor, made: Tensor, c: Tensor, world: Judge | None) -> Foresee
     n = min(len(real), len(made))
     truth = {k: finite(v) for k, v in world.judge(made, c[: len(made)]).items()} if world else {}
     return Foreseen(metrics=numbers(foreseen(c[:n], real[:n], made[:n])), truth=truth)
+
+
+class Side(NamedTuple):
+    """One set of samples: in stored form, their features, and their classes where they have some."""
+
+    x: Tensor  # (n, ...)
+    features: Tensor  # (n, d)
+    labels: np.ndarray | None = None  # (n,)
+
+    def at(self, rows: Tensor) -> Side:
+        return Side(self.x[rows], self.features[rows], None if self.labels is None else self.labels[rows.numpy()])
+
+
+def measured(
+    real: Side, fake: Side, space: Space, measures: Mapping[str, Of], refused: dict[str, ValueError]
+) -> dict[str, Measure]:
+    """The measures on features, and those on samples as they are stored."""
+    own, other = on_stored(space), {**ON_LABELS, **ON_PICTURES, **ON_WORDS}
+    for k in measures:
+        if k not in own and (k in ON_PICTURES or k in ON_WORDS):
+            refused[k] = ValueError(f"it asks for {'pictures' if k in ON_PICTURES else 'words'}, and these are none")
+    chosen = lambda wanted: {k: f for k, f in measures.items() if wanted(k)}
+    found = measure(real.features, fake.features, chosen(lambda k: k not in other), refused)
+    return found | measure(stored(space, real.x), stored(space, fake.x), chosen(lambda k: k in own), refused)
+
+
+# -- by classes -------------------------------------------------------------------------------------------------------
+
+Classifier = Callable[[Tensor], Tensor]  # features (n, d) to logits (n, C)
+
+
+def of_classes(
+    real: Side, fake: Side, says: Classifier | None, measures: Mapping[str, Of], refused: dict[str, ValueError]
+) -> dict[str, Measure]:
+    """The measures on what a classifier says, and on classes."""
+    chosen = {k: f for k, f in measures.items() if k in ON_LABELS}
+    told = lambda s: Told(s.features, s.labels, says and says(s.features))
+    return measure(told(real), told(fake), chosen, refused) if chosen else {}
+
+
+def reader(extractor: nn.Module, known: Side, test: Side) -> tuple[Classifier | None, list[str]]:
+    """The extractor's own logits; or a linear classifier on its features, learned from what is `known`; or none."""
+    if hasattr(extractor, "logits"):
+        return extractor.logits, [f"classes: as {extractor.name} tells them"]  # type: ignore[return-value]
+    if known.labels is None or len(np.unique(known.labels)) < 2:
+        return None, []
+    linear = Reader(known.features, known.labels)
+    note = f"classes: as a linear classifier on these features tells them, learned from {len(known.x)} real samples"
+    if test is not known and test.labels is not None:
+        note += f", right about {(linear.read(test.features) == test.labels).mean():.1%} of the held-out ones"
+    return linear.logits, [note]
 
 
 def on_stored(space: Space) -> Mapping[str, Of[Measure]]:

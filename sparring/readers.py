@@ -16,7 +16,7 @@ from . import report as report_room
 from . import sweep as sweeping
 from .evaluate import ahead
 from .evaluate import evaluate as measured
-from .extractors import EXTRACTORS, Making, make, reference, taken, usual
+from .extractors import EXTRACTORS, Making, make, taken, usual
 from .folder import RunFolder
 from .metrics import chosen
 from .metrics.copies import copies as look_for_copies
@@ -24,6 +24,7 @@ from .names import RequestError, find
 from .progress import bar
 from .run import open_data
 from .settings import Recipe
+from .sides import WHOLE, Examples, check
 from .spaces import Frames, Image, Label, Spec, Tokens
 
 
@@ -234,29 +235,36 @@ def evaluate(
         if against is None:
             raise RequestError(f"{what} is no run, so say what to measure it against: --against DATA")
         data = open_data(Recipe(data=against))
-    real, others = (part.take(range(min(n, len(part))))[0] for part in (data.heldout, data.train))
-    if is_run:
+    if is_run:  # what was trained on does not count
+        some = {"real": Examples(data, ("heldout",), n), "others": Examples(data, ("train",), n)}
+        real, told = some["real"].x, some["real"].labels if isinstance(spec.c, Label) else None
         c = data.heldout.take(range(len(real)))[1] if spec.c is not None else None
         fake = generators.draw(G, spec, len(real), seed, c)
         score = generators.scorer(G, spec)
     else:
-        fake = _samples(what, data, len(real))
+        some = {"real": Examples(data, WHOLE, n)}
+        real = some["real"].x
+        fake, told = _samples(what, data, len(real))
+        if len(rest := Examples(data, WHOLE, n + len(fake), n)) == len(fake):
+            some["others"] = rest
+    labels = {side: examples.labels for side, examples in some.items()} | {"fake": told}
+    check(wanted if wanted and measures != "all" else (), data, labels, named)
     others_ahead = _others_ahead(beside, spec if is_run else None, c, seed)
     if fake.shape[1:] != real.shape[1:]:
         raise RequestError(
             f"samples are {tuple(fake.shape[1:])}, {against} is {tuple(real.shape[1:])}; measure like with like"
         )
 
-    search = None if copies is None else _search(data, real, fake, Path(copies))
+    search = None if copies is None else _search(data, n, fake, Path(copies))
     m, reports = Making(data, weights, minutes, bar=bar), []
     for look in make(named or dict.fromkeys(usual(data.spec.x, weights)), m, resize):
         look.to(place)
-        known = {side: reference(look, m, part, n) for side, part in (("real", "heldout"), ("others", "train"))}
+        known = {side: examples.features(look, m) for side, examples in some.items()}
         known["fake"] = taken(look, fake, data.spec.x, bar, "samples")
         world = None if reports else data.world
-        options = dict(
-            seed=seed, c=c, score=None if reports else score, others=others, known=known, data=against, measures=wanted
-        )
+        options = dict(seed=seed, c=c, score=None if reports else score, measures=wanted, data=against)
+        options |= dict(known=known, labels=labels, split="heldout" if is_run else "all")
+        options |= {"others": some["others"].x} if "others" in some else {}
         found: dict[str, Any] = dict(measured(real, fake, data.spec, world, look, **options))  # type: ignore[arg-type]
         found["notes"] += getattr(look, "notes", [])
         reports.append(found)
@@ -264,7 +272,7 @@ def evaluate(
             RunFolder(run).append("evaluations.jsonl", {"seen": card["seen"], "player": "average", **found})
     for name, made in others_ahead.items():
         reports[0]["beside"][name] = ahead(real, made, c, data.world)  # type: ignore[arg-type]
-    also = [{k: found[k] for k in ("extractor", "metrics", "ceiling", "notes")} for found in reports[1:]]
+    also = [{k: found[k] for k in ("extractor", "resize", "metrics", "ceiling", "notes")} for found in reports[1:]]
     found = reports[0] | {"also": also} | ({} if search is None else {"copies": search})
     lines = _tables(reports) + _beside(found) + _pairs(search, copies)
     if sweep is not None:
@@ -311,9 +319,9 @@ def _chosen(names: str) -> dict[str, Any]:
         raise RequestError(f"--measures: {error}") from error
 
 
-def _search(data: data_room.Dataset, heldout: Tensor, fake: Tensor, sheet: Path, most: int = 10_000) -> dict[str, Any]:
+def _search(data: data_room.Dataset, n: int, fake: Tensor, sheet: Path, most: int = 10_000) -> dict[str, Any]:
     """The search for copies among the first 10,000 training samples; the pairs go to a sheet, made beside training."""
-    train = data.train.take(range(min(most, len(data.train))))[0]
+    train, heldout = Examples(data, ("train",), most).x, Examples(data, ("heldout",), n).x
     try:
         found = look_for_copies(train, heldout, fake, data.spec.x)
     except ValueError as error:
@@ -340,17 +348,18 @@ def _pairs(search: dict[str, Any] | None, sheet: str | None) -> list[str]:
     return [*rows, f"    pairs, made beside training: {sheet}"]
 
 
-def _samples(what: str, data: data_room.Dataset, n: int) -> Tensor:
-    size = getattr(data.spec.x, "size", None)
-    folder = data_room.open(what, size=size, condition="none")
-    both = [split.take(torch.arange(min(n, len(split))))[0] for split in (folder.train, folder.heldout)]
-    return torch.cat(both)[:n]
+def _samples(what: str, data: data_room.Dataset, n: int) -> tuple[Tensor, np.ndarray | None]:
+    """Made samples of a folder or a file, n at most, and their classes, where they have some that the data has too."""
+    folder = data_room.open(what, size=getattr(data.spec.x, "size", None), condition="none")
+    made = Examples(folder, WHOLE, n)
+    return made.x, made.labels if set(folder.classes or ()) <= set(data.classes or ()) else None
 
 
 def _tables(reports: list[dict[str, Any]]) -> list[str]:
     """A table for each extractor, every measure beside what real samples get; then what the world knows."""
     first = reports[0]
-    rows = [f"{first['n_fake']:,} samples against {first['n_real']:,} held-out of {first['data']}"]
+    held = " held-out" if first["split"] == "heldout" else ""
+    rows = [f"{first['n_fake']:,} samples against {first['n_real']:,}{held} of {first['data']}"]
     for found in reports:
         rows += ["", f"  {'features by ' + found['extractor']:58s} real against real"]
         for name, m in found["metrics"].items():

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -9,6 +10,7 @@ from torch.nn.functional import avg_pool2d, pad
 
 from sparring.evaluate import evaluate
 from sparring.extractors import cheap, features, played, taken
+from sparring.extractors.own import own
 from sparring.extractors.untrained import Identity, RandomConv
 from sparring.metrics import EVERY, MEASURES, chosen, measure
 from sparring.spaces import Frames, Image, Label, Spec, Tokens, Vector, any_samples
@@ -194,6 +196,60 @@ def test_measures_are_chosen_by_name_and_each_gets_what_it_asks_for():
 
     words = torch.randint(9, (60, 6))
     assert list(evaluate(words, words, Spec(Tokens(6, 9)), measures=chosen("bleu"))["metrics"]) == ["bleu"]
+
+
+def coloured(n, seed=0):
+    """Blobs and their classes: whether there is more red in them than green."""
+    x = blobs(n, seed)
+    level = x.amax((2, 3)).int()
+    return x, np.where(level[:, 0] > level[:, 1], "red", "green")
+
+
+def test_measures_of_classes_by_a_classifier_that_is_learned():
+    (x, y), (other, its), (fake, wanted) = coloured(120), coloured(160, 1), coloured(100, 2)
+    names = chosen("is,kid,am,mode_score,cas,fid_by_class")
+    told = {"real": y, "others": its, "fake": wanted}
+    good = evaluate(x, fake, SPEC, measures=names, others=other, labels=told)
+    classes = ["fid_by_class", "fid_by_class/green", "fid_by_class/red"]
+    assert list(good["metrics"]) == ["is", "kid", "am", "mode_score", "cas", *classes]
+    assert list(good["ceiling"]) == ["kid", "is", "am", "mode_score", "cas", *classes]
+    assert good["metrics"]["cas"]["value"] > 0.8
+    assert 1 < good["ceiling"]["is"]["value"] <= 2
+    assert any("learned from 160 real samples, right about" in note for note in good["notes"])
+
+    swapped = evaluate(x, fake, SPEC, measures=names, others=other, labels=told | {"fake": np.roll(wanted, 1)})
+    assert swapped["metrics"]["cas"]["value"] < 0.7
+    assert swapped["metrics"]["fid_by_class"]["value"] > good["metrics"]["fid_by_class"]["value"]
+    assert swapped["metrics"]["is"] == good["metrics"]["is"]
+
+    red = wanted == "red"
+    one = evaluate(x, fake[red], SPEC, measures=names, labels=told | {"fake": wanted[red]})  # nothing but red
+    assert one["metrics"]["am"]["value"] > one["ceiling"]["am"]["value"] + 3 * one["ceiling"]["am"]["se"]
+    assert "cas" not in one["metrics"]
+    assert any("cas is left out: all" in note for note in one["notes"])
+
+
+def test_without_classes_the_measures_of_classes_are_left_out_with_a_reason():
+    x, y = coloured(60)
+    notes = " ".join(evaluate(x, blobs(60, 1), SPEC, measures=chosen("is,cas"))["notes"])
+    assert "is is left out: it asks for a classifier" in notes
+    notes = " ".join(evaluate(x, blobs(60, 1), SPEC, measures=chosen("is,cas"), labels={"real": y})["notes"])
+    assert "is is left out" not in notes
+    assert "cas is left out: it asks for the classes of the made samples" in notes
+
+
+def test_an_extractor_that_tells_classes_is_the_classifier():
+    class Halves(nn.Module):
+        def forward(self, x):
+            return x.mean((2, 3))
+
+        def logits(self, features):
+            return 50 * features[:, :2]
+
+    found = evaluate(blobs(50), blobs(50, 1), SPEC, extractor=own(Halves(), "halves"), measures=chosen("is"))
+    assert found["metrics"]["is"]["value"] > 1.2
+    assert found["notes"][0].startswith("classes: as halves-")
+    assert found["resize"] == "none"
 
 
 def test_a_measure_that_there_is_not_is_refused_with_the_nearest():

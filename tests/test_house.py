@@ -26,7 +26,7 @@ FLOORS = [  # a file imports only from floors below its own
     | {"tunes"},
     {"train", "routes", "policy", "tally", "probes", "landscape", "remedies"}
     | {"evaluate", "show", "report", "extractors", "nets", "data", "worlds"},
-    {"recipe", "asked"},
+    {"recipe", "asked", "sides"},
     {"generators"},
     {"sheets", "sweep"},
     {"run", "autopilot", "doctor", "readers", "lab", "studio"},

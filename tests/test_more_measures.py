@@ -236,6 +236,8 @@ def test_what_is_learned_from_bad_samples_reads_real_ones_badly():
         cas(x, y[:3], good, y)
     with pytest.raises(ValueError, match="all 300 labels are 0"):
         cas(x, y, good, y * 0)
+    with pytest.raises(ValueError, match="labels of float32; give whole numbers"):
+        cas(x, y, good, y / torch.tensor(2.0))
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image as Picture
 
 from sparring import worlds
 from sparring.cli import main
@@ -50,7 +51,7 @@ def test_two_extractors_each_beside_its_own_floor(capsys):
 def test_reference_features_are_taken_once_and_give_the_same_numbers(capsys, tmp_path):
     assert ask("--extractor", "random", "--json") == 0
     first, kept = capsys.readouterr().out, sorted((tmp_path / "cache").glob("features-*"))
-    assert len(kept) == 2  # held out, and training
+    assert len(kept) == 2  # of the real samples, and with the others
     assert ask("--extractor", "random", "--json") == 0
     assert capsys.readouterr().out == first
     assert sorted((tmp_path / "cache").glob("features-*")) == kept
@@ -64,9 +65,36 @@ def test_a_module_of_ones_own(capsys, tmp_path):
     assert [other["extractor"][:6] for other in found["also"]] == ["pca-64"]
 
 
+def test_all_of_the_reference_counts_where_no_run_was_trained_on_it(capsys):
+    assert ask("-n", "5000", "--extractor", "raw", "--measures", "kid,is", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["split"], found["n_real"], found["n_fake"]) == ("all", 1797, 120)
+    assert found["metrics"].keys() == {"kid", "is"}
+    assert found["resize"] == "none"
+    assert "lines" not in found
+
+
+def test_folders_with_classes_are_measured_by_class(capsys, tmp_path):
+    digits = worlds.open("digits")
+    for folder, held in (("real", False), ("made", True)):
+        x, y = digits.draw(240, 0, held)[0][:, 0], digits.labels(240, 0, held)
+        for i in (y < 3).nonzero()[:, 0].tolist():
+            place = tmp_path / folder / f"class {int(y[i])}"
+            place.mkdir(parents=True, exist_ok=True)
+            Picture.fromarray(x[i].numpy()).save(place / f"{i}.png")
+    names = "cas,fid_by_class"
+    options = ["--extractor", "raw", "--measures", names, "--json"]
+    assert main(["evaluate", "made", "--against", "real", *options]) == 0
+    found = json.loads(capsys.readouterr().out)["metrics"]
+    assert found.keys() == {"cas", "fid_by_class", *(f"fid_by_class/class {k}" for k in range(3))}
+    assert found["cas"]["value"] > 0.9
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        ("--measures cas", "asks for the classes of what is measured, and it has none"),
+        ("--measures fid,bleu", "--measures bleu asks for words, and digits has none"),
         ("--extractor learnt", "extractor 'learnt' is none of raw, pca, random, learned"),
         ("--extractor learnt", "did you mean 'learned'"),
         ("--extractor inception", "pt_inception-2015-12-05-6726825d.pth"),

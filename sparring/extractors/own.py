@@ -14,14 +14,14 @@ class Own(nn.Module):
     """What the user brought, held to the contract.
 
     net: takes (B, C, H, W) in [-1, 1], or whatever the played form of the data is, and gives (B, d).
-    `side`, `channels` and `batch` of the user's are passed on; `name` too, and else one is made of the weights, or of a
-    function's text.
+    `side`, `channels`, `batch` and `logits`, a function of features, are passed on; `name` too, and else one is made of
+    the weights, or of a function's text.
     """
 
     def __init__(self, net: Callable[[Tensor], Tensor], name: str) -> None:
         super().__init__()
         self.net = net
-        for attribute in ("side", "channels", "batch"):
+        for attribute in ("side", "channels", "batch", "logits"):
             if hasattr(net, attribute):
                 setattr(self, attribute, getattr(net, attribute))
         self.kept = isinstance(getattr(net, "name", None), str)  # without one, who knows what else it depends on

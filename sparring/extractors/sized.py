@@ -60,6 +60,9 @@ class Sized(nn.Module):
         self.side, self.channels = int(inner.side), getattr(inner, "channels", None)  # type: ignore[arg-type]
         self.batch = batch_of(inner)
         self.name, self.kept = f"{inner.name}-{resize}", getattr(inner, "kept", True)
+        self.resize = resize
+        if hasattr(inner, "logits"):
+            self.logits = inner.logits
 
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim != 4:

@@ -13,7 +13,7 @@ from .diversity import support, vendi
 from .frames import foreseen
 from .frechet import fid, fid_by_class, fid_inf, frechet
 from .kernels import kid
-from .labels import Labels, Reader, am, borji_mode_score, cas, inception_score, mode_score
+from .labels import ON_LABELS, Labels, Reader, Told, am, borji_mode_score, cas, inception_score, mode_score
 from .measure import Measure, Of, Part, measure
 from .modes import modes
 from .moments import Moments, RunningMoments, merge, moments
@@ -68,7 +68,7 @@ ON_WORDS: Mapping[str, Of[Measure]] = MappingProxyType(  # of sentences
     {**_COUNTED, "lm": lm, "reverse_lm": reverse_lm}
 )
 
-EVERY: Mapping[str, Of[Measure]] = MappingProxyType({**ON_FEATURES, **ON_PICTURES, **ON_WORDS})
+EVERY: Mapping[str, Of[Measure]] = MappingProxyType({**ON_FEATURES, **ON_LABELS, **ON_PICTURES, **ON_WORDS})
 
 
 def chosen(names: str) -> dict[str, Of[Measure]]:
@@ -88,6 +88,7 @@ __all__ = [
     "EVERY",
     "MEASURES",
     "ON_FEATURES",
+    "ON_LABELS",
     "ON_PICTURES",
     "ON_WORDS",
     "Bank",
@@ -97,6 +98,7 @@ __all__ = [
     "Part",
     "Reader",
     "RunningMoments",
+    "Told",
     "am",
     "borji_mode_score",
     "c2st",

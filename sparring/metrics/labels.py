@@ -3,14 +3,17 @@
 Any classifier will do; the measures take its logits (n, C), or what `Labels` kept of them.
 """
 
+from collections.abc import Mapping
 from math import exp, sqrt
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .measure import Measure, features
+from .frechet import fid_by_class
+from .measure import Measure, Of, features
 from .moments import Moments, RunningMoments
 
 
@@ -142,6 +145,8 @@ def checked(x: Tensor, y: Any) -> np.ndarray:
     y = np.asarray(y.cpu() if isinstance(y, Tensor) else y)
     if y.shape != (len(x),):
         raise ValueError(f"labels of shape {y.shape} for {len(x)} samples; give one each")
+    if y.dtype.kind not in "iubUSO":
+        raise ValueError(f"labels of {y.dtype}; give whole numbers or names of classes")
     if len(np.unique(y)) < 2:
         raise ValueError(f"all {len(y)} labels are {y[0] if len(y) else 'missing'}; two classes or more are needed")
     return y
@@ -161,3 +166,49 @@ def cas(real: Tensor, real_labels: Any, fake: Tensor, fake_labels: Any) -> Measu
     right = float((read.read(real) == y).mean())
     n = len(real)
     return Measure(right, sqrt(max(right * (1 - right), 0.5 / n) / n), "higher", n, len(fake), {"measure": "cas"})
+
+
+# -- by name ----------------------------------------------------------------------------------------------------------
+
+
+class Told(NamedTuple):
+    """Samples and what is known of their classes; None what is not."""
+
+    features: Tensor  # (n, d)
+    labels: np.ndarray | None = None  # (n,) what each is, or was to be
+    logits: Tensor | None = None  # (n, C) what a classifier says of each
+
+
+def each_class(real: Told, fake: Told) -> dict[str, Measure]:
+    """The FID of each class, and their mean as `fid_by_class`: of the classes that both sets hold two samples of."""
+    found = fid_by_class(real.features, fake.features, asked(real, "real"), asked(fake, "made"))
+    if not found:
+        raise ValueError("no class has two samples on both sides; draw more")
+    mean = sum(m.value for m in found.values()) / len(found)
+    se = sqrt(sum(m.se**2 for m in found.values())) / len(found)
+    counted = (sum(m.n_real for m in found.values()), sum(m.n_fake for m in found.values()))
+    whole = Measure(mean, se, "lower", *counted, {"measure": "fid_by_class", "classes": len(found)})
+    return {"fid_by_class": whole} | {f"fid_by_class/{c}": m for c, m in found.items()}
+
+
+def asked(x: Told, side: str) -> np.ndarray:
+    if x.labels is None:
+        raise ValueError(f"it asks for the classes of the {side} samples, and they have none")
+    return x.labels
+
+
+def said(x: Told) -> Tensor:
+    if x.logits is None:
+        raise ValueError("it asks for a classifier, and the real samples have no classes to learn one from")
+    return x.logits
+
+
+ON_LABELS: Mapping[str, Of] = MappingProxyType(
+    {
+        "is": lambda real, fake: inception_score(said(fake)),
+        "am": lambda real, fake: am(said(real), said(fake)),
+        "mode_score": lambda real, fake: mode_score(said(real), said(fake)),
+        "cas": lambda real, fake: cas(real.features, asked(real, "real"), fake.features, asked(fake, "made")),
+        "fid_by_class": each_class,
+    }
+)

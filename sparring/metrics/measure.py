@@ -43,7 +43,7 @@ class Part:
 def measure(
     real: Any, fake: Any, measures: Mapping[str, Of[Measure]], refused: dict[str, ValueError] | None = None
 ) -> dict[str, Measure]:
-    """All `measures` of two sets of features (n, d) and (m, d), by name.
+    """All `measures` of two sets of features (n, d) and (m, d), by name; one that finds several adds them all.
 
     Given `refused`, a measure that these samples do not allow is put there with its reason, and does not end the rest.
     """
@@ -56,7 +56,8 @@ def measure(
                 passes[f.whole] = passes.get(f.whole) or f.whole(real, fake)
                 found[name] = passes[f.whole][f.name]
             else:
-                found[name] = f(real, fake)
+                one = f(real, fake)
+                found |= {name: one} if isinstance(one, Measure) else one
         except ValueError as reason:
             if refused is None:
                 raise
