@@ -53,8 +53,14 @@ def plan(r: Recipe, data: Dataset, device: torch.device) -> tuple[Recipe, list[s
         usual = "0.05 for next frames" if past else "(size / 32)^2"
         reasons.append(f"slope penalties: r1 {r.r1:g} and r2 {r.r2:g} ({usual} if left out), batch {r.batch}")
     if r.precision == "auto":
-        r = replace(r, precision="bf16" if isinstance(spec.x, Image) and machine.fast_bf16(device) else "fp32")
-        reasons.append(f"precision: {r.precision}, the faster of two on this machine for these networks")
+        fast = isinstance(spec.x, Image) and machine.fast_bf16(device)
+        r = replace(r, precision="bf16" if fast and not past else "fp32")  # next frames differ by less than bf16 tells
+        why = (
+            "D compares frames that are almost alike"
+            if past
+            else "the faster of two on this machine for these networks"
+        )
+        reasons.append(f"precision: {r.precision}, {why}")
     if r.forcing and not past:
         raise RequestError(f"--forcing {r.forcing} feeds G frames of its own, and {r.data} has none; leave it out")
     check_pieces(r)
@@ -88,8 +94,8 @@ def _image(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
 
 
 def _frames(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
-    lr = r.lr or 4e-3
-    own = dict(r1=0.05, r2=0.05, gamma_end=0.1, z=16, batch=16, samples=300_000, lr=lr, lr_D=lr / 8, settle=1.0)
+    lr = r.lr or 2e-3
+    own = dict(r1=0.05, r2=0.05, gamma_end=0.1, z=16, batch=16, samples=300_000, lr=lr, lr_D=lr / 2, settle=1.0)
     return own | LATE
 
 

@@ -1,0 +1,209 @@
+"""Who foresees the maze: a game, two regressions and a copy of the last frame; writes results/maze-SIZE.json.
+
+    python benchmarks/maze.py [--size 32] [--seeds 3] [--rows gan,l2] [--keep DIR] [--only-measure]
+
+Each row is trained by the command as a user would; a run that DIR holds whole is not trained again.  Speeds are by the
+time of the processor, so that whatever else runs there does not count.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import sparring
+from sparring import generators, machine
+from sparring.folder import RunFolder
+from sparring.metrics import foreseen
+from sparring.worlds.maze import Maze
+
+RESULTS = Path(__file__).parent / "results"
+COINS = ["--prior", "bernoulli", "--threads", "1"]
+REGRESSION = ["--adversarial", "0", "--samples", "100000"]
+ROWS = {
+    "gan": ["--samples", "300000"],
+    "l2": ["--terms", "l2=1", *REGRESSION],
+    "l1": ["--terms", "l1=1", *REGRESSION],
+    "patches": ["--samples", "300000", "--patches", "2"],
+    "forcing": ["--samples", "300000", "--forcing", "0.3"],
+}
+KINDS = ("legal", "junctions", "corridors", "walls", "dots", "ghosts", "blurred", "doubled", "vanished", "branch_kl")
+BARS = {  # of the mean over seeds
+    "gan": {
+        "junctions": (0.95, 1),
+        "branch_kl": (0, 0.02),
+        "coins": (0.8, 1),
+        "corridors": (0.98, 1),
+        "walls": (0.99, 1),
+        "dots": (0.99, 1),
+        "still_legal": (0.8, 1),
+        "frames_per_second": (200, float("inf")),
+    },
+    "l2": {"junctions": (0, 0.2), "still_legal": (0, 0.05)},
+}
+
+
+def main() -> None:
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--size", type=int, default=32)
+    p.add_argument("--seeds", type=int, default=3)
+    p.add_argument("--rows", default=",".join(ROWS), help="of " + ", ".join(ROWS))
+    p.add_argument("--samples", type=int, help="fewer or more for every row")
+    p.add_argument("--width", type=int, help="channels of the networks")
+    p.add_argument("--keep", type=Path, help="keep the runs' folders here, and use those that are there")
+    p.add_argument("--only-measure", action="store_true", help="train nothing: measure what --keep holds")
+    args = p.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as scratch:
+        place = args.keep or Path(scratch)
+        found: dict[str, list[dict[str, Any]]] = {}
+        for seed in range(args.seeds):
+            for row in args.rows.split(","):
+                run = place / f"{row}-{seed}"
+                if not args.only_measure:
+                    train(run, row, args, seed)
+                if (run / "generator").exists():
+                    found.setdefault(row, []).append({"seed": seed, **cost(run), **measured(run, args.size)})
+                    print(row, seed, {k: found[row][-1].get(k) for k in (*KINDS[:5], *BARS["gan"])}, flush=True)
+    write(args, found)
+
+
+def options(row: str, args: argparse.Namespace) -> list[str]:
+    more = [*COINS, *ROWS[row], "--size", str(args.size)]
+    for name in ("samples", "width"):
+        if getattr(args, name):
+            more += [f"--{name}", str(getattr(args, name))]
+    return more
+
+
+def train(run: Path, row: str, args: argparse.Namespace, seed: int) -> None:
+    if (run / "report.html").exists():
+        return
+    command = ["resume", str(run)] if run.exists() else ["train", "maze", *options(row, args), "--seed", str(seed)]
+    where = [] if run.exists() else ["--run", str(run)]
+    subprocess.run([sys.executable, "-m", "sparring", *command, *where], check=True, stdout=subprocess.DEVNULL)
+
+
+def cost(run: Path) -> dict[str, Any]:
+    """What the run was, as its folder says."""
+    asked, card = RunFolder(run).recipe(), json.loads((run / "card.json").read_text())
+    seen = json.loads((run / "generator/generator.json").read_text())["seen"]
+    size = {k: asked[k] for k in ("samples", "batch", "width", "lr", "lr_D", "r1", "precision")}
+    return {**size, "seen": seen, "seconds": card["seconds"], "parameters": card["parameters"]["G"]}
+
+
+def measured(run: Path, size: int, n: int = 2000) -> dict[str, Any]:
+    """All that is claimed of one generator, on pasts that nobody has trained on."""
+    G, spec, _ = generators.load_generator(run / "generator")
+    world = Maze(size)
+    x, c = world.draw(n, seed=1, heldout=True)
+    made = generators.draw(G, spec, n, seed=0, c=c)
+    clips = torch.cat([c[:100], generators.roll(G, spec, c[:100], 64, seed=0)], 1)
+    legal = world.legal(clips)
+    began = time.process_time()
+    generators.roll(G, spec, c[:1], 100)
+    speed = 100 / (time.process_time() - began)
+    return {
+        **seen_by(world, x, made, c),
+        **branches(G, spec, world, c),
+        "still_legal": legal.all(1).double().mean().item(),
+        "legal_at_the_end": legal[:, -1].double().mean().item(),
+        "frames_per_second": speed,
+    }
+
+
+def seen_by(world: Maze, x: Tensor, made: Tensor, c: Tensor) -> dict[str, float]:
+    """The judge's truth, and nearness and sharpness beside the frames that came."""
+    told = world.judge(made, c)
+    return {k: told[k] for k in KINDS} | {k: m.value for k, m in foreseen(c, x, made).items()}
+
+
+def branches(G: torch.nn.Module, spec: Any, world: Maze, c: Tensor, pasts: int = 60, draws: int = 200) -> dict:
+    """How coins decide, at each junction of `pasts` pasts: by 200 draws of z each.
+
+    coins: I(z; turn | past), which is the entropy of the turns taken after one past, over the entropy of the game's.
+    coin_kl: KL(turns taken ‖ the game's) after one past, nats, mean over junctions; harder than over all pasts.
+    one_coin: the most that a single coin tells of the turn, over the entropy of the game's, mean over junctions.
+    """
+    many = c[:pasts].repeat_interleave(draws, 0)
+    z = G.prior.sample(draws, torch.Generator().manual_seed(3)).repeat(pasts, 1)  # type: ignore[union-attr]
+    r = world.read(generators.draw(G, spec, len(many), c=many, z=z), many)
+    fold = lambda t: t.unflatten(0, (pasts, draws))
+    taken, ways, right, coins = fold(r.taken), fold(r.ways)[:, 0], fold(r.right), z[:draws] > 0
+    told, due, apart, single = [], [], [], []
+    entropy = lambda p: -torch.special.xlogy(p, p).sum().item()
+    for i in range(pasts):
+        for k in range(world.figures):
+            turns, p = taken[i, :, k], ways[i, k].double()
+            use = right[i, :, k] & (turns >= 0)
+            if (p > 0).sum() < 2 or use.sum() < draws / 2:
+                continue
+            share = lambda among, turns=turns, use=use: turns[use & among].bincount(minlength=4).double()
+            q = share(torch.ones_like(use)) / use.sum()
+            told.append(entropy(q))
+            due.append(entropy(p))
+            apart.append(torch.special.xlogy(q, q / p.clamp_min(1e-12)).sum().item())
+            best = 0.0
+            for coin in coins.T:
+                sides = [s for s in (share(coin), share(~coin)) if s.sum()]
+                best = max(best, entropy(q) - sum(entropy(s / s.sum()) * (s.sum() / use.sum()).item() for s in sides))
+            single.append(best)
+    if not told:
+        return {"coins": None, "coin_kl": None, "one_coin": None, "junctions_read": 0}
+    found = {"coins": sum(told) / sum(due), "coin_kl": statistics.mean(apart), "one_coin": sum(single) / sum(due)}
+    return found | {"junctions_read": len(told)}
+
+
+def write(args: argparse.Namespace, found: dict[str, list[dict[str, Any]]]) -> None:
+    world = Maze(args.size)
+    x, c = world.draw(2000, seed=1, heldout=True)
+    rows: dict[str, Any] = {"real": seen_by(world, x, x, c), "copy-last": seen_by(world, x, c[:, -1], c)}
+    missed = []
+    for row, runs in found.items():
+        numbers = {k for run in runs for k, v in run.items() if isinstance(v, float)}
+        spread = {
+            k: {"mean": statistics.mean(v), "min": min(v), "max": max(v)}
+            for k in sorted(numbers)
+            if (v := [run[k] for run in runs if run[k] is not None])
+        }
+        bars = BARS.get(row, {})
+        missed += [
+            f"{row} {k}" for k, (low, high) in bars.items() if not low <= spread.get(k, {"mean": -1})["mean"] <= high
+        ]
+        command = f"sparring train maze {' '.join(options(row, args))} --seed N"
+        rows[row] = {"command": command, "over_seeds": spread, "seeds": runs}
+    if {"gan", "l2"} <= found.keys():
+        sharp = [rows[k]["over_seeds"]["sharpness"]["mean"] for k in ("gan", "l2")]
+        rows["sharpness of gan over l2"] = sharp[0] / sharp[1]
+        missed += ["sharpness of gan over l2"] * (sharp[0] < 2 * sharp[1])
+    if {"gan", "patches"} <= found.keys():
+        mean = {k: rows[k]["over_seeds"] for k in ("gan", "patches")}
+        rows["legal of patches less that of gan"] = mean["patches"]["legal"]["mean"] - mean["gan"]["legal"]["mean"]
+        missed += ["legal of patches"] * (rows["legal of patches less that of gan"] < -0.03)
+    document = {
+        "proof": f"maze-{args.size}",
+        "bars": {row: {k: list(v) for k, v in bars.items()} for row, bars in BARS.items()},
+        "held": not missed,
+        "missed": missed,
+        "rows": rows,
+        "date": date.today().isoformat(),
+        "versions": {"sparring": sparring.__version__, "torch": torch.__version__, "python": platform.python_version()},
+        "hardware": machine.hardware(torch.device("cpu")) | {"threads": 1},
+    }
+    text = json.dumps(document, indent=1).replace("Infinity", '"infinity"')
+    (RESULTS / f"maze-{args.size}.json").write_text(text + "\n")
+    print("missed:", ", ".join(missed) or "none")
+
+
+if __name__ == "__main__":
+    main()
