@@ -23,6 +23,7 @@ def write(run: str | Path) -> Path:
         f'<p class="verdict">{verdict(r)}</p>{figures(r)}</header>'
         + section("Findings", findings(r))
         + section("Samples", film(r.samples), about="Always from the same z, by the average generator.")
+        + section("Rolled on", rolled(r), about="Each frame is made from the generator's own before it.")
         + section("Measures", *measures(r, evaluations), about=protocol(evaluations))
         + section("The truth about the samples", *truth(r), about="What the world that drew the data says of them.")
         + section("The game", curves(r))
@@ -33,6 +34,12 @@ def write(run: str | Path) -> Path:
     )
     text = page(f"{title(r)} · {r.name}", body)
     return RunFolder(r.path).write("report.html", lambda aside: aside.write_text(text, encoding="utf-8"))
+
+
+def rolled(r: Run) -> str:
+    """The animation of a run that foresees, if it has come to its end."""
+    path = r.path / "samples" / "rolled.webp"
+    return still(path, BYTES) if path.exists() else ""
 
 
 # -- words -----------------------------------------------------------------------------------------------------------

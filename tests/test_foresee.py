@@ -216,7 +216,8 @@ def test_a_run_on_the_maze(run):
         assert page.width > page.height
     with Picture.open(run / "samples/rolled.webp") as film:
         assert film.n_frames == 2 + 64
-    assert (run / "report.html").exists()
+    page = (run / "report.html").read_text()
+    assert "Rolled on" in page and "data:image/webp" in page
 
 
 @pytest.mark.parametrize("name", ["strip.png", "film.webp", "film.gif", "x.npy"])
