@@ -65,6 +65,7 @@ FAULTS: dict[str, list[tuple[tuple[str, ...], dict[str, Any]]]] = {
         (("ring by mode", "digits by class"), dict(net="faults_made:deaf")),
         (("ring by chance",), {}),
     ],
+    "noise ignored": [(("digits by class",), dict(net="faults_made:numb"))],
     "not finite": [(ALL, dict(net="faults_made:bomb"))],
     "generator frozen": [(ALL, dict(net="faults_made:dying")), (ALL, dict(lr=1e-8, lr_D=1e-3))],
     "clip too tight": [(ALL, dict(loss="wasserstein", clip=1e-4, **FREE))],
@@ -107,7 +108,7 @@ def play(case: dict[str, Any], **more: Any) -> dict[str, Any]:
     place, began, failed = Path(tempfile.mkdtemp()) / "run", time.process_time(), ""
     method = recipe.method
     if lagging:
-        recipe.method = lambda r: replace(method(r), halflife=constant(50 * n))
+        recipe.method = lambda r, spec: replace(method(r, spec), halflife=constant(50 * n))
     try:
         if "stopped" in run.start(r, place):
             raise SystemExit("stopped; what is in the log is whole, and the next call goes on from it")
@@ -162,6 +163,7 @@ SIGNALS = {  # what shows each fault best, for the pictures
     "copying": "near",
     "augmentation leak": "leak",
     "condition ignored": "condition/score",
+    "noise ignored": "condition/within",
     "not finite": "D/loss",
     "generator frozen": "G/step",
     "clip too tight": "slope/real",

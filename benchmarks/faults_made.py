@@ -107,6 +107,22 @@ def deaf(spec, prior, width):
     return G, Deaf(D)
 
 
+class Numb(nn.Module):
+    """A generator that hardly hears its noise."""
+
+    def __init__(self, G):
+        super().__init__()
+        self.G, self.prior = G, G.prior
+
+    def forward(self, z, c=None):
+        return self.G(1e-3 * z, c)
+
+
+def numb(spec, prior, width):
+    G, D = pair(spec, prior, width)
+    return Numb(G), D
+
+
 class Dying(nn.Module):
     """A generator that loses its gradient after some calls, as units do that are off for ever."""
 

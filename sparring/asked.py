@@ -8,12 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import Module
-from torch.nn.functional import one_hot
 
 from .chance import generator
 from .data import Vocabulary
 from .names import RequestError, nearest, requested
-from .nets.conditions import between
+from .nets.conditions import mixed
 from .priors import Normal, Truncated
 from .spaces import Label, Spec, Tokens
 
@@ -33,8 +32,8 @@ def conditions(spec: Spec, card: dict[str, Any], asked: Sequence[str]) -> Tensor
 def way(spec: Spec, c: Tensor, steps: int) -> Tensor:
     """(steps, ...) conditions on the way from the first of c, in stored form, to the second, as they are played."""
     assert isinstance(spec.c, Label | Tokens)
-    a, b = (one_hot(c, spec.c.classes).float() if isinstance(spec.c, Label) else spec.c.encode(c)).split(1)
-    return torch.cat([between(a, b, t) for t in torch.linspace(0, 1, steps).tolist()])
+    a, b = spec.c.encode(c).split(1)
+    return torch.cat([mixed(spec.c, a, b, t) for t in torch.linspace(0, 1, steps).tolist()])
 
 
 def unknown(spec: Spec, card: dict[str, Any], caption: str) -> list[str]:

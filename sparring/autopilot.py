@@ -93,7 +93,7 @@ def choose(run: Run, found: list[Finding]) -> tuple[Act, Method] | None:
     asked += [[-1, 0]] * (8 - len(asked))
     agreed = parallel.gather(torch.tensor(asked, dtype=torch.float64, device=run.device))[0].long().tolist()
     places = sorted((int(c.name) for c in run.folder.checkpoints()), reverse=True)
-    first = recipe.method(run.recipe)
+    first = recipe.method(run.recipe, run.data.spec)
     for i, since in agreed:
         older = [place for place in places if 0 < place <= since] + [0]
         if i >= 0 and (chosen := remedies.choose(run.method, run.state.seen, NAMES[i], older, run.acts, first)):

@@ -81,7 +81,9 @@ def look_deep(folder: Path) -> list[Finding]:
     r = Recipe.of(RunFolder(folder).recipe())
     device = machine.pick(r.device, r.threads)
     data = run_room.open_data(r)
-    here = run_room.Run(r, RunFolder(folder), data, recipe.method(r), run_room.begin(r, data, device), device)
+    here = run_room.Run(
+        r, RunFolder(folder), data, recipe.method(r, data.spec), run_room.begin(r, data, device), device
+    )
     early = run_room.begin(r, data, device)
     saved = here.folder.load()
     if saved is None:

@@ -32,6 +32,21 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
+def weighted(text: str, table: Mapping[str, Any], kind: str) -> dict[str, tuple[Any, float]]:
+    """NAME=WEIGHT,NAME=WEIGHT as things of the table, or anybody's own, each with its weight."""
+    found = {}
+    for part in filter(None, text.split(",")):
+        name, _, weight = part.rpartition("=")
+        thing = find(table, name or part, kind)
+        try:
+            found[name] = thing, float(weight)
+        except ValueError:
+            raise RequestError(
+                f"{kind} {part!r} has no weight; write NAME=WEIGHT, such as {next(iter(table))}=1"
+            ) from None
+    return found
+
+
 @contextmanager
 def requested() -> Iterator[None]:
     """Inside, a value that some room refuses is a wrong request."""

@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 
 from .chance import seeded
 from .train import Batch, Method, State
-from .turns import each
+from .turns import differs, each
 
 BANK = 2048  # examples of each split, at most, among which neighbours are sought
 CELLS = 8  # parts of the data, where it has no classes
@@ -81,7 +81,10 @@ def probe(m: Method, s: State, p: Panel) -> dict[str, float]:
         more are taken than there are training ones.
     copies: share of fakes as close to one training example and far from all others as 5 % of held-out examples are.
     condition/sample: how far another condition moves a sample, over how far another z does.
-    condition/score: how much less a real example scores with another's condition, over the std of scores.
+    condition/score: how much less a real example scores with another's condition, over the std of scores; of a critic
+        that names classes, its log-probability of the class counts to the score.
+    condition/within: how far another z moves a sample of the same condition, over the mean distance of real examples:
+        of those of one class, or, made from captions or points, of all.  Not where frames follow frames.
     leak: share of fakes that lie nearer to transformed examples than to clear ones, beyond that of real examples.
     swing: rms distance of fakes from those of the average generator, over the mean distance of real examples.
     G/average: distance of the average generator's parameters from G's, over the size of G's.
@@ -298,18 +301,27 @@ def condition(s: State, p: Panel, fake: Tensor, d_held: Tensor, k: int) -> dict[
     """What another condition changes, where the neighbour's is another."""
     (y, e), other = p.heldout, p.heldout[1].roll(1, 0)  # type: ignore[union-attr]
     assert e is not None
-    differs = (e != other).flatten(1).any(1) if e.ndim > 1 else e != other
-    at = differs.nonzero()[:k, 0]
+    at = differs(e, other).nonzero()[:k, 0]
     if not len(at):
         return {}
     size = lambda x: x.flatten(1).norm(dim=1).mean()
     by_c = size(s.G(p.z[at], other[at]).float() - fake[at])
     by_z = size(s.G(p.z.roll(1, 0)[at], e[at]).float() - fake[at])
     lost = d_held[at] - score(s.D, y[at], other[at])
-    return {
+    if hasattr(s.D, "classify"):
+        known = s.D.classify(y[at]).float().log_softmax(1)  # type: ignore[operator]
+        lost = lost + known.gather(1, e[at, None])[:, 0] - known.gather(1, other[at, None])[:, 0]
+    found = {
         "condition/sample": by_c / by_z.clamp_min(1e-9),
         "condition/score": lost.mean() / d_held.std().clamp_min(1e-9),
     }
+    if e.ndim < 4:  # past frames leave little to chance
+        alike = e[:, None] == e if e.ndim == 1 else torch.ones(len(e), len(e), dtype=torch.bool, device=e.device)
+        alike = alike & ~torch.eye(len(e), dtype=torch.bool, device=e.device)
+        apart = torch.cdist(y.flatten(1).float(), y.flatten(1).float())[alike]
+        if len(apart):
+            found["condition/within"] = by_z / apart.mean()
+    return found
 
 
 def apart(a: Module, b: Module) -> Tensor:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,19 @@ from torch.nn import Module
 
 from . import augment, machine, penalties, policy, worlds
 from .data import Dataset
+from .defaults import DEFAULTS, join
 from .losses import LOSSES, Loss, smoothed, top_k
 from .metrics import MEASURES
-from .names import RequestError, find, nearest, requested
-from .nets import sizes, vector
+from .names import RequestError, find, nearest, requested, weighted
+from .nets import sizes
 from .nets.blocks import pyramid, spectral
+from .nets.conditions import Auxiliary, mixed
 from .priors import PRIORS
 from .routes import own_frames, unrolled
 from .schedules import constant, cosine, geometric, linear, rise_and_fall
 from .settings import Recipe
 from .spaces import Frames, Image, Spec, Tokens, Vector
-from .terms import TERMS
+from .terms import TERMS, classified, interpolated
 from .train import Method, as_given, pathwise
 from .worlds import WORLDS
 
@@ -42,12 +45,12 @@ def plan(r: Recipe, data: Dataset, device: torch.device) -> tuple[Recipe, list[s
     of_net = {} if ":" in r.net else sizes.options(find(sizes.PAIRS, r.net, "net"))
     defaults = DEFAULTS[type(spec.x)](r, spec, device) | {k: of_net.get(k, v) for k, v in NEUTRAL.items()}
     r = replace(r, **{k: v for k, v in defaults.items() if getattr(r, k) is None})
-    r = replace(r, lr_D=r.lr if r.lr_D is None else r.lr_D, join=r.join or _join(spec))
+    r = replace(r, lr_D=r.lr if r.lr_D is None else r.lr_D, join=r.join or join(spec))
     past = spec.c.count if isinstance(spec.c, Frames) else None
     r = replace(r, condition=r.condition or ("past" if past else "none"), past=past)
     if r.mismatch is None:
         named = any("mismatch" in name for name in named_penalties(r))
-        half = r.loss == "matching_aware" and r.condition in ("class", "caption")
+        half = r.loss == "matching_aware" and r.condition in ("class", "caption") and not r.auxiliary
         r = replace(r, mismatch=0.0 if named else 0.5 if half else float(r.condition == "caption"))
     if isinstance(spec.x, Image):
         usual = "0.05 for next frames" if past else "(size / 32)^2"
@@ -70,50 +73,6 @@ def plan(r: Recipe, data: Dataset, device: torch.device) -> tuple[Recipe, list[s
 
 NEUTRAL = dict(norm="none", group=1, kernels=0, pack=1, forget=0.0, patches=1)  # networks' options that do nothing
 TRUTHS = ("modes", "quality", "valid", "kl", "obeyed")  # of worlds, that a run may aim at
-
-LATE = dict(lr_end=0.0, beta2=0.99, loss="relativistic", beta1=0.0, route="pathwise")
-
-
-def _vector(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
-    z = vector.sizes(spec).noise
-    return dict(r1=1.0, r2=1.0, gamma_end=2e-4, z=z, batch=256, samples=5_000_000, lr=1e-3, settle=3.0) | LATE
-
-
-def _image(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
-    if isinstance(spec.c, Frames):
-        return _frames(r, spec, device)
-    side: int = spec.x.size  # type: ignore[union-attr]
-    gamma = (side / 32) ** 2
-    batch = 16 if side >= 24 and device.type == "cpu" else 64  # where time is short, many small steps
-    quick = r.net == "quick"
-    lr = r.lr or (3e-3 if quick else 2e-4)  # 2e-4: Huang et al. 2024, Table 9
-    lr_D = lr / 6 if quick else lr  # its G has norms, its D none
-    return (
-        dict(r1=gamma, r2=gamma, gamma_end=0.1, z=64, batch=batch, samples=300_000, lr=lr, lr_D=lr_D, settle=1.0) | LATE
-    )
-
-
-def _frames(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
-    lr = r.lr or 2e-3
-    own = dict(r1=0.05, r2=0.05, gamma_end=0.1, z=16, batch=16, samples=300_000, lr=lr, lr_D=lr / 2, settle=1.0)
-    return own | LATE
-
-
-def _tokens(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
-    lr = r.lr or 1e-3
-    game = dict(loss="nonsaturating", r1=0.0, r2=0.0, gamma_end=0.1, lr=lr, lr_D=2 * lr, lr_end=0.0, settle=1.0)
-    return game | dict(route="reinforce", z=0, batch=256, samples=400_000, beta1=0.5, beta2=0.999)
-
-
-def _join(spec: Spec) -> str:
-    return "modulate" if isinstance(spec.c, Frames) else "concat"
-
-
-DEFAULTS: dict[type, Callable[[Recipe, Spec, torch.device], dict[str, Any]]] = {
-    Vector: _vector,
-    Image: _image,
-    Tokens: _tokens,
-}
 
 
 def with_intervals(r: Recipe) -> Recipe:
@@ -153,7 +112,7 @@ def check(r: Recipe) -> None:
         value = getattr(r, name)
         if value is not None and not value > 0:
             raise RequestError(f"--{name} {value} must be above 0")
-    ours = ("adversarial", "history", "instance_noise", "unroll", "kernels", "mismatch")
+    ours = ("adversarial", "history", "instance_noise", "unroll", "kernels", "mismatch", "auxiliary", "interpolate")
     for name in ("z", "r1", "r2", "lr_end", "average", "weight_decay", *ours):
         value = getattr(r, name)
         if value is not None and not value >= 0:
@@ -200,7 +159,13 @@ def check_kind(r: Recipe, spec: Spec) -> None:
     if r.route == "pathwise":
         raise RequestError("--route pathwise: no gradient passes through a token; take reinforce, or leave it out")
     smooth = {"terms": r.terms, "augment": r.augment != "none", "instance_noise": r.instance_noise}
-    smooth |= {"unroll": r.unroll, "top_k": r.top_k < 1, "adversarial": r.adversarial != 1}
+    smooth |= {
+        "auxiliary": r.auxiliary,
+        "interpolate": r.interpolate,
+        "unroll": r.unroll,
+        "top_k": r.top_k < 1,
+        "adversarial": r.adversarial != 1,
+    }
     if given := [name for name, value in smooth.items() if value]:
         raise RequestError(f"--{given[0]} {getattr(r, given[0])} is not for texts, which have no slope: leave it out")
     if loss(r).coupled:
@@ -223,6 +188,14 @@ def contradictions(r: Recipe) -> Iterator[str]:
         yield f"--terms {compared[0]} compares with the frame that followed the real past, not G's own: drop --forcing"
     if r.clip and r.spectral != "none":
         yield "--clip and --spectral each bound D's weights, and clipping would bound what is then divided: drop one"
+    compared = r.mismatch or any("mismatch" in name for name in named_penalties(r))
+    if r.auxiliary and (r.condition != "class" or compared or (r.pack or 1) > 1):
+        other = "--mismatch wants D to compare conditions" if compared else f"--pack {r.pack} shows it several samples"
+        yield f"--auxiliary {r.auxiliary:g}: D tells the class of one sample, and is not told it; " + (
+            f"{other}: drop one" if r.condition == "class" else "give --condition class, or leave it out"
+        )
+    if r.interpolate and r.condition not in ("class", "caption"):
+        yield f"--interpolate {r.interpolate:g} lies between conditions: give --condition class or caption, or drop it"
     whole = [f"--terms {name}" for name in terms if name == "feature_matching"]
     whole += [f"--{name} {value}" for name in ("unroll", "kernels") if (value := getattr(r, name))]
     if r.micro and whole:
@@ -269,21 +242,29 @@ def players(r: Recipe, spec: Spec) -> tuple[Module, Module]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(r.seed)
         pair = find(sizes.PAIRS, r.net, "net")
-        if ":" in r.net:
-            G, D = pair(spec, prior, r.width)
-        else:
+
+        def make(spec: Spec) -> tuple[Module, Module]:
+            if ":" in r.net:
+                return pair(spec, prior, r.width)
             able = sizes.options(pair)
             asked = {k: v for k in NEUTRAL if (v := getattr(r, k)) is not None and (k in able or v != NEUTRAL[k])}
             with requested():
-                G, D = sizes.build(r.net, spec, prior, width=r.width, join=r.join or _join(spec), **asked)  # type: ignore[arg-type]
+                return sizes.build(r.net, spec, prior, width=r.width, join=r.join or join(spec), **asked)  # type: ignore[arg-type]
+
+        G, D = make(spec)
+        with requested():
+            D = Auxiliary(make(Spec(spec.x))[1], spec) if r.auxiliary else D
         if "feature_matching" in named_terms(r) and not hasattr(D, "features"):
             raise RequestError(f"feature_matching compares D.features(x, c), and the D of {r.net} has none: add it")
         with requested():
             return spectral(G) if r.spectral == "both" else G, spectral(D) if r.spectral != "none" else D
 
 
-def method(r: Recipe) -> Method:
-    """The recipe's way to play.  Every schedule runs over the whole budget of samples."""
+def method(r: Recipe, spec: Spec | None = None) -> Method:
+    """The recipe's way to play.  Every schedule runs over the whole budget of samples.
+
+    spec: of the data, where G is to interpolate conditions.
+    """
     assert (
         r.samples
         and r.lr
@@ -301,6 +282,12 @@ def method(r: Recipe) -> Method:
         if gamma
     ]
     weights += [(penalty, constant(weight)) for penalty, weight in named_penalties(r).values()]
+    terms = list(named_terms(r).values())
+    if r.auxiliary:
+        weights.append((penalties.classified, constant(r.auxiliary)))
+        terms.append((classified, r.auxiliary))
+    if r.interpolate and spec is not None and spec.c is not None:
+        terms.append((interpolated(loss(r).generator, partial(mixed, spec.c)), r.interpolate))
     if r.mismatch:
         third = penalties.mismatch_original if r.loss == "matching_aware" else penalties.mismatch
         weights.append((third, constant(r.mismatch)))
@@ -314,7 +301,7 @@ def method(r: Recipe) -> Method:
     return Method(
         loss=loss(r),
         penalties=tuple(weights),
-        terms=tuple((term, constant(weight)) for term, weight in named_terms(r).values()),
+        terms=tuple((term, constant(weight)) for term, weight in terms),
         adversarial=constant(r.adversarial),
         pulls=tuple((pull, constant(weight)) for pull, weight in pulls if weight),
         vary=top_k(geometric(1.0, r.top_k, 0.5 * r.samples)) if r.top_k < 1 else None,
@@ -398,19 +385,4 @@ def named_penalties(r: Recipe) -> dict[str, tuple[Any, float]]:
             raise RequestError(
                 f"penalty {name!r} compares conditions; give --condition class or caption, or leave it out"
             )
-    return found
-
-
-def weighted(text: str, table: dict[str, Any], kind: str) -> dict[str, tuple[Any, float]]:
-    """NAME=WEIGHT,NAME=WEIGHT as things of the table, or anybody's own, each with its weight."""
-    found = {}
-    for part in filter(None, text.split(",")):
-        name, _, weight = part.rpartition("=")
-        thing = find(table, name or part, kind)
-        try:
-            found[name] = thing, float(weight)
-        except ValueError:
-            raise RequestError(
-                f"{kind} {part!r} has no weight; write NAME=WEIGHT, such as {next(iter(table))}=1"
-            ) from None
     return found

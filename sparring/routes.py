@@ -60,20 +60,22 @@ class Imagined:
         self.asked, self.theta = Asked(D), {f"D.{k}": p for k, p in theta.items()}
         if hasattr(D, "features"):
             self.features = lambda x, c=None: functional_call(self.asked, self.theta, ("features", x, c))
+        if hasattr(D, "classify"):
+            self.classify = lambda x: functional_call(self.asked, self.theta, ("classify", x))
 
     def __call__(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         return functional_call(self.asked, self.theta, ("__call__", x, c))
 
 
 class Asked(nn.Module):
-    """D, asked for its scores or for its features, as a call of one module."""
+    """D, asked for its scores, its features or its classes, as a call of one module."""
 
     def __init__(self, D: Module):
         super().__init__()
         self.D = D
 
-    def forward(self, what: str, x: Tensor, c: Tensor | None) -> Tensor:
-        return getattr(self.D, what)(x, c)
+    def forward(self, what: str, *of: Tensor | None) -> Tensor:
+        return getattr(self.D, what)(*of)
 
 
 def pace(opt: Optimizer, lr: float) -> Tensor | float:

@@ -84,7 +84,7 @@ def start(r: Recipe, path: Path) -> dict[str, Any]:
         if parallel.rank() == 0:
             for line in (*data_room.summary(data), *reasons, *(f"warning: {w}" for w in recipe.warnings(r))):
                 tell(line)
-        run = Run(r, folder, data, recipe.method(r), state, device)
+        run = Run(r, folder, data, recipe.method(r, data.spec), state, device)
         with owned(run):
             if run.first:
                 folder.create(r.asdict())
@@ -100,7 +100,7 @@ def resume(path: Path, **changes: Any) -> dict[str, Any]:
     with parallel.joined(device):
         data = open_data(r)
         state = begin(r, data, device)
-        run = Run(r, folder, data, recipe.method(r), state, device)
+        run = Run(r, folder, data, recipe.method(r, data.spec), state, device)
         with owned(run):
             saved = folder.load(tell)
             if saved is None:
@@ -338,7 +338,7 @@ def timed(r: Recipe, state: State, data: Dataset, device: torch.device, share: f
     assert r.minutes and r.batch
     trial = Run(recipe.with_intervals(replace(r, samples=10**9)), RunFolder("."), data, None, None, device)  # type: ignore
     s = State.begin(copy.deepcopy(state.G), copy.deepcopy(state.D), OPTIMIZERS[r.optimizer])
-    trial.method, trial.state = recipe.method(trial.recipe), s
+    trial.method, trial.state = recipe.method(trial.recipe, data.spec), s
     rounds = train(trial.method, s, batches(trial))
     times: list[float] = []
     while len(times) < 8 or sum(times) < min(5.0, 2.0 * r.minutes):

@@ -42,6 +42,10 @@ class Recipe:
     mismatch: float | None = None
     """weight of real samples with another's condition, which D must tell: 1 from captions, else 0; 0.5 by the loss of
     the first paper, --loss matching_aware"""
+    auxiliary: float = 0.0
+    """weight of the class that D tells of what it sees, in both turns; D is then not told it (AC-GAN)"""
+    interpolate: float = 0.0
+    """weight of G's loss at conditions half-way between two of the batch (GAN-INT)"""
     penalties: str = ""
     """more penalties of D: NAME=WEIGHT or module:name=WEIGHT, with commas between"""
     clip: float | None = None

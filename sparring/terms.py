@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from . import parallel
-from .turns import Move, wide
+from .turns import Move, each, partner, wide
 
 Term = Callable[[Move], Tensor]
 
@@ -44,6 +45,27 @@ def gradients(t: Move) -> Tensor:
     """
     steps = lambda x: (wide(x).diff(dim=-2).abs(), wide(x).diff(dim=-1).abs())
     return torch.cat([(a - b).abs().flatten(1) for a, b in zip(steps(t.real), steps(t.fake))], 1).mean(1)
+
+
+def classified(t: Move) -> Tensor:
+    """Cross-entropy of the class that D tells of a generated sample: G draws what is known (Odena et al. 2017)."""
+    return cross_entropy(wide(t.D.classify(t.fake)), t.c, reduction="none")  # type: ignore[arg-type]
+
+
+def interpolated(generator: Callable[[Tensor, Tensor], Tensor], between: Callable[[Tensor, Tensor], Tensor]) -> Term:
+    """Reed et al. 2016 (GAN-INT): G's loss at what lies between two conditions of the batch, which no data show.
+
+    generator: of a `Loss`; between: of two conditions in played form, such as `partial(nets.conditions.mixed, space)`.
+    z and the real sample are those of the first, the second is its `turns.partner`; D scores the sample with the
+    condition that G was given.  Means of a coupled loss are over one piece of the batch.
+    """
+
+    def interpolated(t: Move) -> Tensor:
+        assert t.c is not None
+        c = between(t.c, partner(t.c))
+        return each(generator(t.d_real, t.D(t.G(t.z, c), c)))
+
+    return interpolated
 
 
 TERMS: dict[str, Term] = {"feature_matching": feature_matching, "l1": l1, "l2": l2, "gradients": gradients}

@@ -33,11 +33,18 @@ class Look(NamedTuple):
             )
         return features(self.glass(x), c).to(x.dtype)
 
+    def classify(self, x: Tensor) -> Tensor:
+        """Which class the critic takes x for, logits (B, K): its own `classify(x)`."""
+        classify = getattr(self.critic, "classify", None)
+        if classify is None:
+            raise AttributeError(f"{type(self.critic).__name__} has no `classify(x) -> (B, K)`; see `nets.Auxiliary`")
+        return classify(self.glass(x)).to(x.dtype)
+
 
 class Turn(NamedTuple):
     """All that lies before the critic when it moves."""
 
-    D: Callable[[Tensor, Tensor | None], Tensor]  # looks through this turn's glass, the same at every call
+    D: Look  # D(x, c), D.features(x, c) and D.classify(x) look through this turn's glass, the same at every call
     c: Tensor | None
     real: Tensor  # (B, ...), a leaf that requires grad where there are penalties
     fake: Tensor  # (B, ...), the same
@@ -51,7 +58,7 @@ class Move(NamedTuple):
     """All that lies before the generator when it moves."""
 
     G: Module
-    D: Look  # held still; D(x, c) and D.features(x, c) look through this turn's glass
+    D: Look  # held still; D(x, c), D.features(x, c) and D.classify(x) look through this turn's glass
     z: Tensor  # (B, dim)
     c: Tensor | None
     real: Tensor  # (B, ...)

@@ -392,8 +392,11 @@ def test_an_exported_generator_draws_from_a_string(told_run):
 
 def test_classes_walk_and_make_rows(tmp_path, capsys):
     run = tmp_path / "run"
-    options = ["--condition", "class", "--join", "modulate", "--samples", 64, *LITTLE]
+    options = ["--condition", "class", "--join", "modulate", "--auxiliary", 1, "--interpolate", 0.5, "--samples", 64]
+    options += LITTLE
     assert main([str(a) for a in ("train", "digits", *options, "--run", run)]) == 0
+    row = RunFolder(run).rows("stats.jsonl")[-1]
+    assert row.keys() >= {"penalty/classified", "term/classified", "term/interpolated", "condition/score"}
     with Picture.open(next(run.glob("samples/*.png"))) as sheet:
         assert sheet.height > sheet.width  # ten classes, eight columns
     assert main(["sample", str(run), "--grid", "-n", "2", "--out", str(tmp_path / "g.npy")]) == 0

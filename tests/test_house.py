@@ -26,7 +26,7 @@ FLOORS = [  # a file imports only from floors below its own
     | {"tunes"},
     {"train", "routes", "policy", "tally", "probes", "landscape", "remedies"}
     | {"evaluate", "show", "report", "extractors", "nets", "data", "worlds"},
-    {"recipe", "asked", "sides"},
+    {"recipe", "asked", "defaults", "sides"},
     {"generators"},
     {"sheets", "sweep"},
     {"run", "autopilot", "doctor", "readers", "lab", "studio"},
@@ -44,6 +44,7 @@ SAME_FLOOR = {
     ("evaluate", "extractors"),
     ("extractors", "nets"),
     ("extractors", "data"),
+    ("recipe", "defaults"),
     ("readers", "run"),
     ("run", "autopilot"),
     ("autopilot", "run"),  # only as a type

@@ -155,6 +155,22 @@ def test_a_deaf_generator_is_not_moved_by_its_condition():
     assert obedient > 0.3
 
 
+@pytest.mark.parametrize(("heard", "within"), [(1.0, 1.0), (0.0, 0.0), (0.3, 0.3)])
+def test_a_generator_that_hears_its_noise_varies_within_a_class_as_the_data_do(heard, within):
+    kinds, centers, spread = torch.arange(300) % 5, 10 * torch.randn(5, 2), 0.1
+    near = lambda c, z: centers[c] + spread * z
+
+    class Follows(Draws):
+        def forward(self, z, c=None):
+            return near(c, heard * z) * self.scale
+
+    held, train = near(kinds, torch.randn(300, 2)), near(kinds, torch.randn(300, 2))
+    s = State.begin(Follows(held), Line())
+    found = probe(Method(), s, panel(s.G.prior.sample(N), [(train, kinds)], [(held, kinds)]))
+    assert found["condition/within"] == pytest.approx(within, abs=0.15)
+    assert found["spread"] == pytest.approx(1, abs=0.2)
+
+
 def test_a_look_changes_nothing():
     class Noisy(nn.Module):
         def __init__(self):

@@ -102,6 +102,16 @@ def test_a_generator_that_never_spreads_is_given_time():
     assert "never" in diagnose(h)[0].evidence
 
 
+def test_a_generator_deaf_to_its_noise_is_not_a_collapse():
+    numb = lambda n, e: 0.5 if n < 100_000 else 0.02
+    (found,) = diagnose(game(lambda n, e: 0.5, condition__within=numb))
+    assert found.name == "noise ignored"
+    assert abs(found.since - 100_000) < 10_000
+    assert names(game(lambda n, e: 0.5, condition__within=lambda n, e: 0.4 + 0.3 * e)) == []
+    collapsed = game(lambda n, e: 0.5, condition__within=numb, spread=lambda n, e: 0.9 if n < 100_000 else 0.1)
+    assert names(collapsed) == ["collapse"]
+
+
 def test_what_has_healed_is_not_found():
     h = game(lambda n, e: 9 if n < 200_000 else 0.5, spread=lambda n, e: 0.1 if 50_000 < n < 200_000 else 0.9)
     assert names(h) == []

@@ -5,9 +5,9 @@ from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import leaky_relu
+from torch.nn.functional import leaky_relu, one_hot
 
-from ..spaces import Label, Space, Tokens, Vector
+from ..spaces import Label, Space, Spec, Tokens, Vector, any_samples
 
 How = Literal["concat", "add", "project", "modulate"]
 
@@ -46,6 +46,13 @@ def between(a: Tensor, b: Tensor, t: float) -> Tensor:
     if not (a.is_floating_point() and b.is_floating_point()):
         raise ValueError("between takes classes as weights: give one_hot(c, classes).float() instead of integers")
     return torch.stack([(1 - t) * a, t * b], 1) if a.ndim == 3 else torch.lerp(a, b, t)
+
+
+def mixed(space: Space, a: Tensor, b: Tensor, t: float = 0.5) -> Tensor:
+    """The same of two conditions of a space in played form; classes become weights."""
+    if isinstance(space, Label):
+        a, b = (one_hot(c, space.classes).float() for c in (a, b))
+    return between(a, b, t)
 
 
 class Class(nn.Embedding):
@@ -147,3 +154,30 @@ class Projection(nn.Module):
             return phi.squeeze(1)
         e = self.embed(c) if self.pack == 1 else self.embed(c.flatten(0, 1)).unflatten(0, (-1, self.pack))  # type: ignore
         return (phi * e.float().flatten(1)).sum(1)
+
+
+class Auxiliary(nn.Module):
+    """Odena et al. 2017 (AC-GAN): a critic that is not told c, and beside its score says which class it sees.
+
+    D: any critic of spec.x alone that has `features(x)`; its parameters become those of both tasks.
+    """
+
+    def __init__(self, D: nn.Module, spec: Spec):
+        super().__init__()
+        if not isinstance(spec.c, Label):
+            raise ValueError(f"an auxiliary classifier tells classes, not {spec.c!r}")
+        if not hasattr(D, "features"):
+            raise ValueError(f"an auxiliary classifier reads D.features(x), and {type(D).__name__} has none: add it")
+        with torch.no_grad():
+            features = D.eval().features(any_samples(spec.x, 2)).flatten(1)  # type: ignore[operator]
+        self.D, self.classes = D.train(), nn.Linear(features.shape[1], spec.c.classes)
+
+    def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        return self.D(x)
+
+    def features(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        return self.D.features(x)  # type: ignore[operator]
+
+    def classify(self, x: Tensor) -> Tensor:
+        """Logits of the classes, (B, K) in float32."""
+        return self.classes(self.features(x).flatten(1)).float()

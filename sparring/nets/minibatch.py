@@ -5,6 +5,7 @@ Critics see real and fake in two passes, so that none of this ever mixes them.
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
 from ..priors import Prior
 from ..spaces import Spec, any_samples
@@ -145,8 +146,15 @@ class Referenced(nn.Module):
         self.register_buffer("c", None if spec.c is None else any_samples(spec.c, REFERENCE))
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        c = None if self.c is None or c is None else torch.cat([self.c, c])
+        c = None if self.c is None or c is None else torch.cat([as_form(self.c, c), c])
         return self.G(torch.cat([self.get_buffer("z").to(z), z]), c)[REFERENCE:]
+
+
+def as_form(own: Tensor, c: Tensor) -> Tensor:
+    """Conditions in the form of others: classes as weights, captions as stacks (see `conditions.between`)."""
+    if own.ndim == 1 and c.ndim == 2:
+        return one_hot(own, c.shape[1]).to(c)
+    return torch.stack([own, torch.zeros_like(own)], 1) if own.ndim == 3 and c.ndim == 4 else own
 
 
 def referenced(G: nn.Module, spec: Spec, prior: Prior) -> nn.Module:

@@ -93,3 +93,21 @@ def condition_ignored(h: History, moved: float = 0.1, told: float = 0.05) -> Fin
         f"{score:.2f} standard deviations of score",
         "--mismatch 1, so that D must look at the condition; see that D's forward uses c",
     )
+
+
+@needs("condition/within", "spread")
+def noise_ignored(h: History, moved: float = 0.1, spread: float = 0.25) -> Finding | None:
+    """Samples of one condition are all but the same, though those of different ones are not: G makes nothing of z."""
+    w = windows(h, "condition/within", "spread")
+    since = holds(w, lambda within, all_in_all: within < moved and all_in_all > spread, least=4)
+    if since is None:
+        return None
+    within, all_in_all = w[-1].values
+    return Finding(
+        "noise ignored",
+        since,
+        f"another z moves a sample of the same condition by {within:.1%} of how far real examples lie apart, while "
+        f"samples of all conditions have {all_in_all:.0%} of the spread of the data",
+        "a smaller weight of --terms l1, l2 or feature_matching, if there is one; --pack 2, so that D sees that "
+        "samples repeat; z of more dimensions: --z 64",
+    )

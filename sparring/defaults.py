@@ -1,0 +1,54 @@
+"""What is chosen where a recipe leaves it open, by the kind of data."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from .nets import vector
+from .settings import Recipe
+from .spaces import Frames, Image, Spec, Tokens, Vector
+
+LATE = dict(lr_end=0.0, beta2=0.99, loss="relativistic", beta1=0.0, route="pathwise")
+
+
+def _vector(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
+    z = vector.sizes(spec).noise
+    return dict(r1=1.0, r2=1.0, gamma_end=2e-4, z=z, batch=256, samples=5_000_000, lr=1e-3, settle=3.0) | LATE
+
+
+def _image(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
+    if isinstance(spec.c, Frames):
+        return _frames(r, spec, device)
+    side: int = spec.x.size  # type: ignore[union-attr]
+    gamma = (side / 32) ** 2
+    batch = 16 if side >= 24 and device.type == "cpu" else 64  # where time is short, many small steps
+    quick = r.net == "quick"
+    lr = r.lr or (3e-3 if quick else 2e-4)  # 2e-4: Huang et al. 2024, Table 9
+    lr_D = lr / 6 if quick else lr  # its G has norms, its D none
+    return (
+        dict(r1=gamma, r2=gamma, gamma_end=0.1, z=64, batch=batch, samples=300_000, lr=lr, lr_D=lr_D, settle=1.0) | LATE
+    )
+
+
+def _frames(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
+    lr = r.lr or 2e-3
+    own = dict(r1=0.05, r2=0.05, gamma_end=0.1, z=16, batch=16, samples=300_000, lr=lr, lr_D=lr / 2, settle=1.0)
+    return own | LATE
+
+
+def _tokens(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
+    lr = r.lr or 1e-3
+    game = dict(loss="nonsaturating", r1=0.0, r2=0.0, gamma_end=0.1, lr=lr, lr_D=2 * lr, lr_end=0.0, settle=1.0)
+    return game | dict(route="reinforce", z=0, batch=256, samples=400_000, beta1=0.5, beta2=0.999)
+
+
+def join(spec: Spec) -> str:
+    return "modulate" if isinstance(spec.c, Frames) else "concat"
+
+
+DEFAULTS: dict[type, Callable[[Recipe, Spec, torch.device], dict[str, Any]]] = {
+    Vector: _vector,
+    Image: _image,
+    Tokens: _tokens,
+}

@@ -1,0 +1,182 @@
+"""Laws of further ways to tell what is wanted: a critic that names classes, conditions between those of the data."""
+
+import math
+from functools import partial
+
+import pytest
+import torch
+
+from sparring.cli import main
+from sparring.losses import LOSSES
+from sparring.nets import sizes
+from sparring.nets.conditions import Auxiliary, between, mixed
+from sparring.penalties import classified
+from sparring.players import check_players
+from sparring.priors import Normal
+from sparring.schedules import constant
+from sparring.spaces import Image, Label, Spec, Tokens, Vector
+from sparring.terms import classified as obedient
+from sparring.terms import interpolated
+from sparring.train import Method, State, step
+from sparring.turns import Look, Move, Turn, partner
+
+PICTURES, POINTS = Spec(Image(1, 8), Label(3)), Spec(Vector(2), Label(3))
+NETS = {"quick": PICTURES, "dcgan": PICTURES, "r3gan": PICTURES, "vector": POINTS, "plain": POINTS}
+
+
+def told(name, width=8, **chosen):
+    """The players of AC-GAN."""
+    spec = NETS[name]
+    torch.manual_seed(0)
+    G, _ = sizes.build(name, spec, Normal(4), width, **chosen)
+    return G, Auxiliary(sizes.build(name, Spec(spec.x), Normal(4), width)[1], spec), spec
+
+
+def some(spec, n=4):
+    x = torch.randn(n, 2) if isinstance(spec.x, Vector) else torch.rand(n, 1, 8, 8) * 2 - 1
+    return x, torch.arange(n) % 3
+
+
+# -- the auxiliary classifier -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_a_critic_that_names_classes_is_not_told_them(name):
+    G, D, spec = told(name)
+    x, c = some(spec)
+    D.eval()
+    assert torch.equal(D(x, c), D(x, (c + 1) % 3))
+    assert D.classify(x).shape == (4, 3)
+    assert not [k for k, _ in D.named_parameters() if "embed" in k]
+    check_players(G, D.train(), spec)
+
+
+def test_what_it_pays_is_the_cross_entropy_at_real_and_at_fake():
+    c = torch.tensor([0, 1, 2, 1])
+    x = torch.zeros(4, 3)
+
+    class Knows(torch.nn.Module):
+        def forward(self, x, c=None):
+            return x[:, 0]
+
+        def classify(self, x):
+            return x
+
+    def paid(real, fake):
+        D = Look(Knows(), lambda x: x)
+        turn = Turn(D, c, real, fake, D(real), D(fake), {})
+        move = Move(None, D, None, c, real, fake, D(real), D(fake), {})
+        return classified(turn), obedient(move)
+
+    by_chance, of_G = paid(x, x)
+    torch.testing.assert_close(by_chance, torch.full((4,), 2 * math.log(3)))
+    torch.testing.assert_close(of_G, torch.full((4,), math.log(3)))
+    right = 50 * torch.eye(3)[c]
+    assert paid(right, right)[0].abs().max() < 1e-6
+    wrong, of_G = paid(right, right.roll(1, 1))
+    torch.testing.assert_close(wrong, torch.full((4,), 50.0))
+    torch.testing.assert_close(of_G, wrong)
+    with pytest.raises(AttributeError, match="classify"):
+        Look(lambda x, c: x, lambda x: x).classify(x)
+
+
+def test_from_classes_alone_a_generator_learns_to_obey():
+    """With D held still, G's term is all that tells it the class."""
+    G, _, spec = told("vector", width=16)
+
+    class Sectors(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = torch.nn.Parameter(torch.zeros(()))
+            turn = torch.arange(3) * 2 * math.pi / 3
+            self.register_buffer("axes", torch.stack([turn.cos(), turn.sin()]))
+
+        def forward(self, x, c=None):
+            return 0 * self.w * x[:, 0]
+
+        def classify(self, x):
+            return 5 * x @ self.axes + 0 * self.w
+
+    s = State.begin(G, Sectors())
+    m = Method(penalties=(), terms=((obedient, constant(1.0)),), adversarial=constant(0.0), lr_G=constant(3e-3))
+    x, c = some(spec, 48)
+    for _ in range(60):
+        step(m, s, x, c)
+    assert (s.D.classify(G(Normal(4).sample(48), c)).argmax(1) == c).float().mean() > 0.95
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_it_plays_with_every_loss(name):
+    G, D, spec = told(name)
+    x, c = some(spec)
+    charges = dict(penalties=((classified, constant(1.0)),), terms=((obedient, constant(1.0)),))
+    for known, loss in list(LOSSES.items()) if name == "vector" else [("relativistic", LOSSES["relativistic"])]:
+        s, before = State.begin(G, D), D.classes.weight.detach().clone()
+        stats = step(Method(loss=loss, seed=1, lr_D=constant(1e-2), **charges), s, x, c)
+        assert all(v.isfinite().all() for v in stats.values()), known
+        assert {"penalty/classified", "term/classified"} <= stats.keys()
+        assert not torch.equal(before, D.classes.weight), known
+
+
+def test_what_cannot_be_told_is_refused(capsys):
+    for options, why in (
+        (["--auxiliary", "1"], "--condition class"),
+        (["--auxiliary", "1", "--condition", "caption"], "--condition class"),
+        (["--auxiliary", "1", "--condition", "class", "--mismatch", "1"], "drop one"),
+        (["--auxiliary", "1", "--condition", "class", "--pack", "2"], "drop one"),
+        (["--auxiliary", "-1", "--condition", "class"], "0 or more"),
+        (["--interpolate", "1"], "--condition class or caption"),
+    ):
+        assert main(["train", "digits", *options]) == 2
+        assert why in capsys.readouterr().err
+    with pytest.raises(ValueError, match="tells classes"):
+        Auxiliary(sizes.build("vector", Spec(Vector(2)), Normal(2), 4)[1], Spec(Vector(2), Tokens(2, 3)))
+
+
+# -- between conditions -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("c", [Label(3), Tokens(4, 9), Vector(5)])
+def test_half_way_between_conditions_g_is_paid_for_what_it_was_asked(c):
+    torch.manual_seed(0)
+    G, D = sizes.build("vector", Spec(Vector(2), c), Normal(4), 8)
+    played = {
+        Label: torch.arange(6) % 3,
+        Tokens: c.encode(torch.arange(24).view(6, 4) % 9) if isinstance(c, Tokens) else 0,
+    }
+    given = played.get(type(c), torch.randn(6, 5))
+    z, x = Normal(4).sample(6), torch.randn(6, 2)
+    loss = LOSSES["relativistic"].generator
+    term = interpolated(loss, partial(mixed, c))
+    move = Move(G, Look(D, lambda x: x), z, given, x, G(z, given), D(x, given), D(G(z, given), given), {})
+    half = mixed(c, given, partner(given))
+    torch.testing.assert_close(term(move), loss(D(x, given), D(G(z, half), half)))
+    same = given[:1].expand_as(given)
+    alike = move._replace(c=same, d_real=D(x, same))
+    torch.testing.assert_close(term(alike), loss(D(x, same), D(G(z, same), same)), rtol=1e-4, atol=1e-5)
+
+
+def test_a_projection_half_way_is_the_mean_of_two():
+    torch.manual_seed(0)
+    _, D = sizes.build("vector", POINTS, Normal(4), 8)
+    x, c = some(POINTS, 6)
+    half = D(x, mixed(Label(3), c, partner(c)))
+    torch.testing.assert_close(half, (D(x, c) + D(x, partner(c))) / 2)
+
+
+@pytest.mark.parametrize("c", [Label(3), Tokens(4, 9)])
+def test_interpolation_plays_with_every_loss_and_with_a_reference(c):
+    torch.manual_seed(0)
+    x, given = torch.randn(6, 2), torch.arange(6) % 3 if isinstance(c, Label) else c.encode(torch.randint(9, (6, 4)))
+    for name, loss in LOSSES.items():
+        norm = "virtual" if name == "relativistic" else "none"
+        G, D = sizes.build("plain", Spec(Vector(2), c), Normal(4), 4, norm=norm)
+        term = interpolated(loss.generator, partial(mixed, c))
+        stats = step(Method(loss=loss, terms=((term, constant(0.5)),)), State.begin(G, D), x, given)
+        assert stats["term/interpolated"].shape == (6,)
+        assert all(v.isfinite().all() for v in stats.values()), name
+
+
+def test_captions_meet_half_way_as_they_are_read():
+    a, b = Tokens(3, 5).encode(torch.tensor([[1, 2, 0], [3, 4, 1]])).split(1)
+    assert torch.equal(mixed(Tokens(3, 5), a, b), between(a, b, 0.5))
