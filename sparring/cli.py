@@ -10,7 +10,7 @@ import difflib
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -25,6 +25,9 @@ MEASURES = (
     "ngrams_1 to ngrams_4, length, unique, distinct, zipf, lm, reverse_lm"
 )
 EXTRACTORS = "raw, pca, random, learned, classifier, inception, inception-bf16"
+
+
+PRESETS = {path.stem: path for path in sorted((Path(__file__).parent / "presets").glob("*.yaml"))}
 
 
 class Parser(ArgumentParser):
@@ -52,13 +55,14 @@ def train(argv: Sequence[str]) -> int:
 
     p = _parser("train", train)
     p.add_argument("--config", action=ActionConfigFile, help="a YAML file of these options; options given here win")
+    p.add_argument("--preset", type=str, help=f"settings as published, {', '.join(PRESETS)}; options given here win")
     p.add_argument("--run", type=str, help="the run's folder (default: runs/DATA-N, the next free N)")
     p.add_class_arguments(Recipe, skip={"data"}, fail_untyped=True)
     about = "a world's name, a folder or zip of images or clips, an .npz or .npy, a .txt of a text a line, module:name"
-    args = _with_positional(p, argv, "data", about)
+    args = _with_positional(p, list(_presets(argv)), "data", about)
     from . import run
 
-    options = {k: v for k, v in vars(args).items() if k not in ("config", "run")}
+    options = {k: v for k, v in vars(args).items() if k not in ("config", "preset", "run")}
     path = Path(args.run) if args.run else _free_folder(args.data)
     return _finish(run.start(Recipe(**options), path))
 
@@ -263,6 +267,22 @@ def _status(error: Exception) -> int | None:
     if isinstance(error, FolderError):
         return error.status
     return 1 if isinstance(error, RunError | PeerLost | DamagedError) else None
+
+
+def _presets(argv: Sequence[str]) -> Iterator[str]:
+    """--preset NAME is --config of a file that comes with the program."""
+    words = iter(argv)
+    for word in words:
+        option, equals, name = word.partition("=")
+        if option != "--preset":
+            yield word
+            continue
+        name = name if equals else next(words, "")
+        if name not in PRESETS:
+            from .names import RequestError, nearest
+
+            raise RequestError(f"--preset {name!r} is none of {', '.join(PRESETS)}{nearest(name, PRESETS)}")
+        yield from ("--config", str(PRESETS[name]))
 
 
 def _parser(name: str, command: Any) -> Parser:

@@ -1,13 +1,18 @@
 """What a pair of players must be able to do, and a check of it for anybody's own pair.
 
 G has `prior` (see `priors`) and `forward(z, c=None) -> x`; D has `forward(x, c=None) -> scores`, (B,) or (B, L).
+A G that writes has `sample(z, c=None) -> (x, logp)` besides, whose logp (B, L) carries the gradient that x cannot.
 """
+
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import Module
 
-from .spaces import Spec, any_samples, shape
+from .sequences import mask
+from .spaces import Spec, Tokens, any_samples, shape
 
 
 class PlayerError(ValueError):
@@ -32,9 +37,10 @@ def check_players(G: Module, D: Module, spec: Spec, batch: int = 4) -> None:
             p.grad = None
         z = G.prior.sample(batch, g).to(device)  # type: ignore[union-attr]
         c = None if spec.c is None else any_samples(spec.c, batch, g).to(device)
-        _check_generator(G, spec, z, c)
+        writes = isinstance(spec.x, Tokens) and hasattr(G, "sample")
+        (_check_writer if writes else _check_generator)(G, spec, z, c)
         _check_critic(D, any_samples(spec.x, batch, g).to(device), c)
-        _check_turns(G, D, z, c)
+        _check_turns(G, D, z, c, writes)
     finally:
         for net, state in zip((G, D), kept):
             net.load_state_dict(state)
@@ -57,6 +63,26 @@ def _check_generator(G: Module, spec: Spec, z: Tensor, c: Tensor | None) -> None
     _all_reached("G", G, "the sum of its squared sample")
 
 
+def _check_writer(G: Module, spec: Spec, z: Tensor, c: Tensor | None) -> None:
+    told = _asked("G.sample(z, c)", G.sample, z, c)  # type: ignore[arg-type]
+    if not (isinstance(told, tuple) and len(told) == 2):
+        raise PlayerError(f"G.sample(z, c) gave {type(told).__name__}; it must give a pair, texts and their logp")
+    x, logp = told
+    if tuple(x.shape) != shape(spec.x, len(z)) or tuple(logp.shape) != tuple(x.shape[:2]):
+        raise PlayerError(
+            f"G.sample(z, c) gave shapes {tuple(x.shape)} and {tuple(logp.shape)}; {spec.x} wants "
+            f"{shape(spec.x, len(z))} and {shape(spec.x, len(z))[:2]}"
+        )
+    if not torch.equal(x.sum(-1), torch.ones_like(x[..., 0])) or not ((x == 0) | (x == 1)).all():
+        raise PlayerError("G.sample(z, c) gave texts that are not one-hot; every place is one token")
+    if not logp.requires_grad:
+        raise PlayerError("logp of G.sample(z, c) carries no gradient, the only one there is; is it detached?")
+    if (logp[mask(x) == 0] != 0).any() or (logp > 0).any():
+        raise PlayerError("logp of G.sample(z, c) must be 0 after the first end, token 0, and nowhere above 0")
+    logp.float().sum().backward()
+    _all_reached("G", G, "the logp of its sample")
+
+
 def _check_critic(D: Module, x: Tensor, c: Tensor | None) -> None:
     x.requires_grad_()
     d = _asked("D(x, c)", D, x, c)
@@ -76,10 +102,12 @@ def _check_critic(D: Module, x: Tensor, c: Tensor | None) -> None:
     _all_reached("D", D, "its score and slope")
 
 
-def _check_turns(G: Module, D: Module, z: Tensor, c: Tensor | None) -> None:
+def _check_turns(G: Module, D: Module, z: Tensor, c: Tensor | None, writes: bool) -> None:
     for p in (*G.parameters(), *D.parameters()):
         p.grad = None
     D.requires_grad_(False)
+    if writes:
+        return
     D(G(z, c), c).float().sum().backward()
     if any(p.grad is not None for p in D.parameters()):
         raise PlayerError("D's parameters got gradients while frozen; does its forward turn requires_grad back on?")
@@ -87,7 +115,7 @@ def _check_turns(G: Module, D: Module, z: Tensor, c: Tensor | None) -> None:
         raise PlayerError("no gradient reaches G through D; is there a .detach(), a rounding or an argmax between?")
 
 
-def _asked(what: str, net: Module, *inputs: Tensor | None) -> Tensor:
+def _asked(what: str, net: Callable[..., Any], *inputs: Tensor | None) -> Any:
     try:
         return net(*inputs)
     except (RuntimeError, TypeError, ValueError, IndexError) as error:

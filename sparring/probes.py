@@ -86,7 +86,8 @@ def probe(m: Method, s: State, p: Panel) -> dict[str, float]:
     condition/within: how far another z moves a sample of the same condition, over the mean distance of real examples:
         of those of one class, or, made from captions or points, of all.  Not where frames follow frames.
     leak: share of fakes that lie nearer to transformed examples than to clear ones, beyond that of real examples.
-    swing: rms distance of fakes from those of the average generator, over the mean distance of real examples.
+    swing: rms distance of fakes from those of the average generator, over the mean distance of real examples; not of
+        texts.
     G/average: distance of the average generator's parameters from G's, over the size of G's.
     """
     k = max(len(p.z) // 4, 1)
@@ -116,9 +117,10 @@ def probe(m: Method, s: State, p: Panel) -> dict[str, float]:
         "slope/real": slope_held.mean(),
         "slope/fake": slope_fake.mean(),
         "push": (slope_fake * saturation(m, d_held, d_fake)[:k]).mean(),
-        "swing": (fake[:k] - average).flatten(1).square().sum(1).mean().sqrt() / plain(y).nanmean(),
         "G/average": apart(s.ema, s.G),
     }
+    if x.ndim != 3:  # with one token another, all of a text that comes after it is
+        found["swing"] = (fake[:k] - average).flatten(1).square().sum(1).mean().sqrt() / plain(y).nanmean()
     if m.project is not None:
         found["D/bound"] = at_bound(s.D)
     return {name: float(v) for name, v in (found | moves(s)).items()}

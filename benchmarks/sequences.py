@@ -1,0 +1,234 @@
+"""Texts: what REINFORCE reaches from scratch on the grammar, what it does without a critic to listen to, what it costs.
+
+    python benchmarks/sequences.py grammar controls speed [--seeds 3]
+
+Each part writes results/sequences-PART.json, and keeps the seeds of the same command that are there already.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import date
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+import sparring
+from sparring import data, generators, machine, policy, worlds
+from sparring.losses import nonsaturating
+from sparring.metrics.likelihood import divergences
+from sparring.nets import sizes
+from sparring.policy import to_go
+from sparring.schedules import constant
+from sparring.spaces import Spec, Tokens
+from sparring.train import Method, State, step
+
+RESULTS = Path(__file__).parent / "results"
+BARS = {"valid": (0.95, 1.0), "forward_kl": (0.0, 0.15), "entropy_gap": (-0.4, 0.4), "unique_gap": (-0.04, 0.04)}
+SHORT = ("--samples", "100000")
+CONTROLS = {  # what takes the critic's word away, and what listens too far ahead
+    "as it is": SHORT,
+    "every reward is 1": (*SHORT, "--reward", "benchmarks.sequences:always"),
+    "rewards of other tokens": (*SHORT, "--reward", "benchmarks.sequences:shuffled"),
+    "a critic that never learns": (*SHORT, "--lr_D", "1e-12"),
+    "discount .9": (*SHORT, "--discount", "0.9"),
+}
+
+
+def always(d: Tensor) -> Tensor:
+    """1, whatever D says."""
+    return torch.ones_like(d)
+
+
+def shuffled(d: Tensor) -> Tensor:
+    """What D says of some other token."""
+    r = policy.REWARDS["sigmoid"](d).flatten()
+    return r[torch.randperm(len(r))].view_as(d)
+
+
+def trained(options: tuple[str, ...], seed: int) -> dict:
+    """`sparring train grammar` with these options: what it reached by the exact law, and what it cost."""
+    with tempfile.TemporaryDirectory() as scratch:
+        run, before = Path(scratch) / "run", resource.getrusage(resource.RUSAGE_CHILDREN)
+        command = ["-m", "sparring", "train", "grammar", *options, "--seed", str(seed), "--threads", "1"]
+        root = str(Path(__file__).parent.parent)
+        subprocess.run(
+            [sys.executable, *command, "--run", str(run)],
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": root},
+            capture_output=True,
+            check=True,
+            cwd=root,
+        )
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        found = judged(run / "generator", seed)
+        symptoms = sorted({json.loads(line)["name"] for line in lines(run / "findings.jsonl")})
+    return {"seed": seed, **found, "cpu_seconds": round(cpu, 1), "findings": symptoms}
+
+
+def lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def judged(place: Path, seed: int, n: int = 4000) -> dict[str, float]:
+    """Exact measures of n texts of a saved generator, and n held-out ones."""
+    world = worlds.open("grammar")
+    G, spec, _ = generators.load_generator(place)
+    real = data.open(world).heldout.take(range(n))[0].long()
+    fake = generators.draw(G, spec, n, seed)
+    score = lambda x: G.score(x).sum(1).double()  # type: ignore[operator]
+    exact = divergences(real, fake, world.logp, float(world.entropy), score)  # type: ignore[attr-defined]
+    told, of_real = world.judge(fake[:2000]), world.judge(real[:2000])
+    found = {k: told[k] for k in ("valid", "valid_long", "unique", "length", "lengths_tv", "tokens_tv")}
+    found |= {"unique_gap": told["unique"] - of_real["unique"]} | {k: m.value for k, m in exact.items()}
+    return {k: round(v, 4) for k, v in found.items()}
+
+
+def grammar(seeds: int) -> None:
+    """The default recipe, over seeds."""
+    command = "sparring train grammar --seed N --threads 1"
+    rows = known("grammar", command)
+    for seed in range(seeds):
+        if seed not in {row["seed"] for row in rows}:
+            rows.append(trained((), seed))
+            write("grammar", command, held=held(rows), bars=BARS, over_seeds=spread(rows), seeds=rows)
+
+
+def held(rows: list[dict]) -> bool:
+    return all(low <= row[k] <= high for row in rows for k, (low, high) in BARS.items())
+
+
+def spread(rows: list[dict]) -> dict:
+    both = lambda v: {"mean": round(statistics.mean(v), 4), "min": min(v), "max": max(v)}
+    return {k: both([row[k] for row in rows]) for k in (*BARS, "reverse_kl", "cpu_seconds")}
+
+
+def controls(seeds: int) -> None:
+    """A quarter of the samples, seed 0, without a critic worth listening to."""
+    command = f"sparring train grammar {' '.join(SHORT)} --seed 0 --threads 1"
+    rows = {row["control"]: row for row in known("controls", command)}
+    for name, options in CONTROLS.items():
+        if name not in rows:
+            rows[name] = {"control": name, "options": " ".join(options), **trained(options, 0)}
+            write("controls", command, seeds=list(rows.values()))
+
+
+# -- speed -------------------------------------------------------------------------------------------------------------
+
+
+def speed(seeds: int, rounds: int = 15) -> None:
+    """Tokens a second of a generator of 5,000 words, and a step beside a loop written by hand; CPU times, in turns."""
+    torch.manual_seed(0)
+    spec = Spec(Tokens(20, 5000))
+    found: dict[str, object] = {}
+    for net in ("recurrent", "attentive"):
+        G, _ = sizes.build(net, spec, None, 128)
+        z = G.prior.sample(64)  # type: ignore[union-attr]
+        G.write(z)  # type: ignore[operator]
+        times = [timed(partial(G.write, z), 4) for _ in range(rounds)]  # type: ignore[operator]
+        found[f"tokens a second, {net} of width 128, vocabulary 5,000, batch 64"] = round(
+            64 * 20 / statistics.median(times)
+        )
+    for name, space, batch, width in (("grammar", Tokens(16, 11), 256, 64), ("5,000 words", Tokens(20, 5000), 64, 128)):
+        ratios = []
+        x = space.encode(torch.randint(1, space.vocab, (batch, space.length)))
+        ours, bare = step_of_ours(space, width), by_hand(space, width)
+        for _ in range(rounds + 2):
+            ratios.append(timed(partial(ours, x), 2) / timed(partial(bare, x), 2))
+        ratios = ratios[2:]
+        found[f"step over bare loop, {name}"] = {
+            "median": round(statistics.median(ratios), 3),
+            "min": round(min(ratios), 3),
+            "max": round(max(ratios), 3),
+        }
+    write("speed", "python benchmarks/sequences.py speed", found=found)
+    print(json.dumps(found, indent=1))
+
+
+def timed(f: Callable[[], object], times: int) -> float:
+    """CPU seconds of one call."""
+    began = time.process_time()
+    for _ in range(times):
+        f()
+    return (time.process_time() - began) / times
+
+
+def step_of_ours(space: Tokens, width: int) -> Callable[[Tensor], object]:
+    s = State.begin(*sizes.build("recurrent", Spec(space), None, width))
+    m = Method(loss=nonsaturating, penalties=(), generator_loss=policy.score_function(), lr_G=constant(1e-3))
+    return lambda x: step(m, s, x)
+
+
+def by_hand(space: Tokens, width: int) -> Callable[[Tensor], None]:
+    """The same game written out: texts twice, their score, two backward passes; no seeds, no averages, no log."""
+    G, D = sizes.build("recurrent", Spec(space), None, width)
+    opt_G, opt_D = (torch.optim.Adam(net.parameters(), 1e-3, fused=True) for net in (G, D))
+    bce = torch.nn.functional.softplus
+
+    def round_(x: Tensor) -> None:
+        G.requires_grad_(False)
+        D.requires_grad_(True)
+        fake = G(G.prior.sample(len(x)))  # type: ignore[operator, union-attr]
+        opt_D.zero_grad()
+        (bce(-D(x)) + bce(D(fake))).mean().backward()
+        opt_D.step()
+
+        G.requires_grad_(True)
+        D.requires_grad_(False)
+        fake, logp = G.sample(G.prior.sample(len(x)))  # type: ignore[operator, union-attr]
+        with torch.no_grad():
+            gain = to_go(2 * D(fake).sigmoid() - 1, 0.2)
+        opt_G.zero_grad()
+        (-(gain - gain.mean()) * logp).mean().backward()
+        opt_G.step()
+
+    return round_
+
+
+# -- files -------------------------------------------------------------------------------------------------------------
+
+
+def known(part: str, command: str) -> list[dict]:
+    """The rows of this very command that results/ holds."""
+    path = RESULTS / f"sequences-{part}.json"
+    document = json.loads(path.read_text()) if path.exists() else {}
+    return document["seeds"] if document.get("command") == command else []
+
+
+def write(part: str, command: str, **told: object) -> None:
+    document = {
+        "proof": f"sequences-{part}",
+        "command": command,
+        **told,
+        "date": date.today().isoformat(),
+        "versions": {"sparring": sparring.__version__, "torch": torch.__version__, "python": platform.python_version()},
+        "hardware": machine.hardware(torch.device("cpu")) | {"threads": 1},
+    }
+    (RESULTS / f"sequences-{part}.json").write_text(json.dumps(document, indent=1) + "\n")
+
+
+PARTS = {f.__name__: f for f in (grammar, controls, speed)}
+
+
+def main() -> None:
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("parts", nargs="+", choices=PARTS)
+    p.add_argument("--seeds", type=int, default=3)
+    args = p.parse_args()
+    torch.set_num_threads(1)
+    for part in args.parts:
+        PARTS[part](args.seeds)
+
+
+if __name__ == "__main__":
+    main()
