@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .extractors import batch_of, cheap, features, played
 from .metrics import MEASURES, ON_LABELS, ON_PICTURES, ON_WORDS, Bank, Measure, Reader, Told, foreseen, measure
-from .metrics.likelihood import Likelihood, divergences, perplexity
+from .metrics.likelihood import Likelihood, divergences, entropy_gap, perplexity
 from .metrics.measure import Of
 from .metrics.words import copied, sentences
 from .sequences import END, mask
@@ -125,6 +125,9 @@ def evaluate(
     )
     if score is not None and isinstance(spec.x, Tokens):
         report["metrics"] |= numbers(likelihoods(real, fake, world, score))
+        if hasattr(world, "entropy"):
+            gap, se = entropy_gap(world.entropy, score(fake))  # type: ignore[union-attr]
+            report["truth"] |= {"entropy_gap": finite(gap), "entropy_gap_se": finite(se)}
     if isinstance(spec.x, Tokens) and others is not None:
         report["metrics"] |= numbers({"copied": copied(stored(spec.x, others), stored(spec.x, fake))})
     if isinstance(spec.c, Frames) and c is not None:
@@ -165,7 +168,7 @@ def stored(space: Space, x: Tensor) -> Any:
 def likelihoods(real: Tensor, fake: Tensor, world: Any, score: Likelihood) -> dict[str, Measure]:
     """What is known by the log-likelihoods that a generator gives to texts."""
     if hasattr(world, "logp"):
-        return divergences(real, fake, world.logp, world.entropy, score)
+        return divergences(real, fake, world.logp, score)
     return {"perplexity": perplexity(score(real), mask(real).sum(1).double())}
 
 

@@ -9,9 +9,11 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
+from torch.nn import Module
+from torch.nn.functional import logsigmoid, one_hot
 
 from . import parallel
+from .sequences import mask
 from .train import Method, State, Stats, look
 from .turns import Memory
 
@@ -84,6 +86,60 @@ def proximal(steps: int = 4, clip: float = 0.2, returns: Returns = USUAL) -> Rou
         return loss, said(t, loss)
 
     return proximal
+
+
+def rollouts(n: int = 16, returns: Returns = USUAL) -> Route:
+    """Yu et al. 2017 (SeqGAN), Equation 4: a token is worth what D thinks, in the mean, of n ends that the average
+    generator writes to the text so far; the last one, what D thinks of the text.
+
+    D's opinion of a text is its score, (B,), or that of its last token.  Costs n L / 2 texts for each.
+    """
+
+    def rollouts(m: Method, s: State, x: Tensor, c: Tensor | None, z: Tensor) -> tuple[Tensor, Stats]:
+        fake, logp = s.G.sample(z, c)  # type: ignore[operator]
+        with torch.no_grad():
+            written = (logp != 0).to(logp.dtype)
+            r = worth(lambda x: returns.reward(last(look(m, s, x)(x, c), x)), s.ema, fake, c, n) * written
+            gain = (r - returns.entropy * logp - usual(r, written, s.memory, returns)) * written
+        t = Told(fake, logp, r, gain)
+        loss = -t.gain * t.logp
+        return loss, said(t, loss)
+
+    return rollouts
+
+
+def worth(opinion: Callable[[Tensor], Tensor], G: Module, x: Tensor, c: Tensor | None, n: int) -> Tensor:
+    """The mean opinion (B,) of n texts that go on as x (B, L, V) begins, up to each of its tokens: (B, L)."""
+    tokens, (B, L, V) = x.argmax(-1), x.shape
+    found = []
+    for t in range(1, L):
+        each = []
+        for _ in range(n):
+            z = G.prior.sample(B).to(x)  # type: ignore[union-attr]
+            each.append(opinion(one_hot(G.write(z, c, begun=tokens[:, :t]), V).to(x)))  # type: ignore[operator]
+        found.append(torch.stack(each).mean(0))
+    return torch.stack([*found, opinion(x)], 1)
+
+
+def last(scores: Tensor, x: Tensor) -> Tensor:
+    """Of scores (B, L) those of the last tokens, the first end or the one at full length; (B,) as they are."""
+    at = mask(x).sum(1).long() - 1
+    return scores if scores.ndim == 1 else scores.gather(1, at[:, None])[:, 0]
+
+
+def likelihood(m: Method, s: State, x: Tensor, c: Tensor | None, z: Tensor) -> tuple[Tensor, Stats]:
+    """No game: G descends -log p of each token of the real texts.  The baseline that a game has to beat."""
+    nll = -s.G.score(x, c, z)  # type: ignore[operator]
+    return nll, {"G/loss": nll.detach().sum(1) / mask(x).sum(1), "G/nll": nll.detach().sum(1)}
+
+
+def pretrained(until: int, route: Route) -> Route:
+    """`likelihood` for the first `until` samples of the run, then `route`.  D learns from the first."""
+
+    def pretrained(m: Method, s: State, x: Tensor, c: Tensor | None, z: Tensor) -> tuple[Tensor, Stats]:
+        return (likelihood if s.seen < until else route)(m, s, x, c, z)
+
+    return pretrained
 
 
 def told(m: Method, s: State, x: Tensor, c: Tensor | None, z: Tensor, returns: Returns) -> Told:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.nn import Module
 
-from . import augment, machine, penalties, policy, worlds
+from . import augment, machine, penalties, ways, worlds
 from .data import Dataset
 from .defaults import DEFAULTS, join
 from .losses import LOSSES, Loss, smoothed, top_k
@@ -20,12 +20,12 @@ from .nets import sizes
 from .nets.blocks import pyramid, spectral
 from .nets.conditions import Auxiliary, mixed
 from .priors import PRIORS
-from .routes import own_frames, unrolled
+from .routes import own_frames
 from .schedules import constant, cosine, geometric, linear, rise_and_fall
 from .settings import Recipe
 from .spaces import Frames, Image, Spec, Tokens, Vector
 from .terms import TERMS, classified, interpolated
-from .train import Method, as_given, pathwise
+from .train import Method, as_given
 from .worlds import WORLDS
 
 PENALTIES = penalties.PENALTIES | {"consistency": penalties.consistency(augment.diffaugment("color,translation"))}
@@ -36,7 +36,7 @@ def plan(r: Recipe, data: Dataset, device: torch.device) -> tuple[Recipe, list[s
     spec, reasons = data.spec, []
     if r.net == "auto" or r.width is None:
         with requested():
-            chosen = sizes.choose(spec, len(data.train), device)
+            chosen = sizes.choose(spec, len(data.train), device, r.route)
         r = replace(r, net=chosen.name if r.net == "auto" else r.net, width=r.width or chosen.width)
         reasons.append(f"networks: {chosen.reason}")
     if isinstance(spec.x, Vector):
@@ -88,9 +88,7 @@ def with_intervals(r: Recipe) -> Recipe:
 def check(r: Recipe) -> None:
     """Refuses values that no run could use; names are looked up, numbers are held to their ranges."""
     loss(r)
-    find(policy.REWARDS, r.reward, "reward")
-    if r.route:
-        find(ROUTES, r.route, "route")
+    ways.check(r)
     if r.mismatch and r.condition in (None, "none"):
         raise RequestError(
             f"--mismatch {r.mismatch} compares conditions; give --condition class or caption, or leave it out"
@@ -107,13 +105,13 @@ def check(r: Recipe) -> None:
             pyramid(r.size)
     counts = ("size", "width", "samples", "batch", "micro", "critic_steps", "group", "pack", "patience")
     counts += ("generator_steps", "length")
-    amounts = ("minutes", "lr", "lr_D", "clip", "gamma_end", "settle", "top_k")
+    amounts = ("tau", "tau_end", "rollouts", "minutes", "lr", "lr_D", "clip", "gamma_end", "settle", "top_k")
     for name in (*counts, "patches", "past", *amounts):
         value = getattr(r, name)
         if value is not None and not value > 0:
             raise RequestError(f"--{name} {value} must be above 0")
     ours = ("adversarial", "history", "instance_noise", "unroll", "kernels", "mismatch", "auxiliary", "interpolate")
-    for name in ("z", "r1", "r2", "lr_end", "average", "weight_decay", *ours):
+    for name in ("z", "r1", "r2", "lr_end", "average", "weight_decay", "pretrain", *ours):
         value = getattr(r, name)
         if value is not None and not value >= 0:
             raise RequestError(f"--{name} {value} must be 0 or more")
@@ -153,11 +151,15 @@ def check_kind(r: Recipe, spec: Spec) -> None:
     if not isinstance(spec.x, Tokens):
         if not r.z:
             raise RequestError("--z 0 leaves nothing to make pictures or points from; only texts have chance besides")
-        if r.route == "reinforce":
-            raise RequestError("--route reinforce is for texts; samples of floats have a gradient: leave it out")
+        if r.route in ways.OF_TEXTS:
+            raise RequestError(f"--route {r.route} is for texts; samples of floats have a gradient: leave it out")
+        if r.pretrain:
+            raise RequestError(f"--pretrain {r.pretrain} is for texts, whose likelihood is known: leave it out")
         return
     if r.route == "pathwise":
-        raise RequestError("--route pathwise: no gradient passes through a token; take reinforce, or leave it out")
+        raise RequestError(
+            f"--route pathwise: no gradient passes through a token; take {' or '.join(ways.OF_TEXTS[:3])}"
+        )
     smooth = {"terms": r.terms, "augment": r.augment != "none", "instance_noise": r.instance_noise}
     smooth |= {
         "auxiliary": r.auxiliary,
@@ -318,28 +320,9 @@ def method(r: Recipe, spec: Spec | None = None) -> Method:
         micro=r.micro,
         seed=r.seed,
         bf16=r.precision == "bf16",
-        generator_loss=route(r),
+        generator_loss=ways.route(r),
         feed=own_frames(linear(0.0, r.forcing, 0.5 * r.samples)) if r.forcing else as_given,
     )
-
-
-def reinforce(r: Recipe) -> policy.Route:
-    """The recipe's policy gradient."""
-    reward = find(policy.REWARDS, r.reward, "reward")
-    paid = policy.Returns(reward, r.discount, r.baseline, r.baseline_decay, r.entropy)
-    return policy.score_function(paid) if r.generator_steps == 1 else policy.proximal(r.generator_steps, r.ratio, paid)
-
-
-ROUTES: dict[str, Callable[[Recipe], Callable[..., Any]]] = {
-    "pathwise": lambda r: unrolled(r.unroll) if r.unroll else pathwise,
-    "reinforce": reinforce,
-}
-
-
-def route(r: Recipe) -> Callable[..., Any]:
-    """How the gradient reaches G."""
-    found = find(ROUTES, r.route or "pathwise", "route")
-    return found(r) if (r.route or "pathwise") in ROUTES else found
 
 
 def warnings(r: Recipe) -> list[str]:

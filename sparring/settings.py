@@ -66,7 +66,18 @@ class Recipe:
     top_k: float = 1.0
     """the share of fakes, the most real to D, that G learns from; from all to this by half of the run"""
     route: str | None = None
-    """how the gradient reaches G: pathwise through samples; of texts reinforce; or module:name of a loss of G's turn"""
+    """how the gradient reaches G: pathwise through samples; of texts reinforce, rollouts, gumbel, or likelihood (that
+    is no game); or module:name of a loss of G's turn"""
+    pretrain: int = 0
+    """samples of the run, its first, from which G learns by maximum likelihood, before the game"""
+    rollouts: int = 16
+    """ends that are written to each beginning of a text, by the route of that name"""
+    tau: float = 1.0
+    """temperature of the relaxed tokens of the route gumbel"""
+    tau_end: float | None = None
+    """and at the end of the run; the same if left out"""
+    relax: Literal["straight", "soft"] = "straight"
+    """what D sees on that route: tokens, with a relaxed gradient, or the relaxed tokens themselves"""
     reward: str = "sigmoid"
     """what G earns with a token, of its score: sigmoid, log, score, or module:name"""
     discount: float = 0.23

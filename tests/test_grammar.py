@@ -90,14 +90,14 @@ def test_real_draws_are_judged_best(world):
 def test_bad_draws_are_judged_worst(world):
     x = world.draw(1000, 3)[0]
     constant = world.judge(torch.full_like(x, 1))
-    assert constant["valid"] == 0 and constant["unique"] == 0.001 and constant["tokens_tv"] > 0.5
+    assert constant["valid"] == 0 and constant["different"] == 0.001 and constant["tokens_tv"] > 0.5
     rambling = world.judge(scrambled(x))
     assert rambling["valid_long"] < 0.1 and rambling["lengths_tv"] > 0.5
     empty = world.judge(torch.zeros_like(x))
-    assert empty["valid"] == empty["length"] == 0 and empty["lengths_tv"] > 0.99
+    assert empty["valid"] == empty["tokens"] == 0 and empty["lengths_tv"] > 0.99
     short = x[(x != END).sum(1).argsort()[:500]]
     repeated = world.judge(short[:1].expand(1000, -1))
-    assert repeated["valid"] == 1 and repeated["unique"] == 0.001 and repeated["coverage"] < 0.2
+    assert repeated["valid"] == 1 and repeated["different"] == 0.001 and repeated["mass"] < 0.2
 
 
 def test_what_comes_after_the_end_is_not_read(world):

@@ -24,9 +24,9 @@ FLOORS = [  # a file imports only from floors below its own
     },
     {"losses", "penalties", "terms", "augment", "symptoms", "metrics", "players", "stopping", "settings", "logs"}
     | {"tunes"},
-    {"train", "routes", "policy", "tally", "probes", "landscape", "remedies"}
+    {"train", "routes", "policy", "relaxed", "tally", "probes", "landscape", "remedies"}
     | {"evaluate", "show", "report", "extractors", "nets", "data", "worlds"},
-    {"recipe", "asked", "defaults", "sides"},
+    {"recipe", "ways", "asked", "defaults", "sides"},
     {"generators"},
     {"sheets", "sweep"},
     {"run", "autopilot", "doctor", "readers", "lab", "studio"},
@@ -38,6 +38,9 @@ SAME_FLOOR = {
     ("probes", "train"),
     ("routes", "train"),
     ("policy", "train"),
+    ("relaxed", "train"),
+    ("recipe", "ways"),
+    ("relaxed", "policy"),
     ("remedies", "train"),
     ("tally", "train"),
     ("landscape", "train"),

@@ -39,10 +39,11 @@ def reverse_kl(p: Tensor, q: Tensor) -> Measure:
     return found._replace(value=found.value - log(share), se=sqrt(found.se**2 + (1 - share) / (share * len(p))))
 
 
-def entropy_gap(entropy: float, q: Tensor) -> Measure:
-    """H(q) - H(p), from log q (m,) of made texts: below 0 a generator repeats itself, above it rambles."""
+def entropy_gap(entropy: float, q: Tensor) -> tuple[float, float]:
+    """H(q) - H(p) and its standard error, from H(p) and log q (m,) of made texts: below 0 a generator repeats itself,
+    above it rambles."""
     gap = mean(-q - entropy, "lower", "entropy_gap", 0, len(q))
-    return gap._replace(value=gap.value)
+    return gap.value, gap.se
 
 
 def perplexity(q: Tensor, lengths: Tensor) -> Measure:
@@ -53,14 +54,9 @@ def perplexity(q: Tensor, lengths: Tensor) -> Measure:
     return Measure(exp(nll), exp(nll) * se, "lower", len(q), 0, {"measure": "perplexity"})
 
 
-def divergences(real: Tensor, fake: Tensor, truth: Likelihood, entropy: float, score: Likelihood) -> dict[str, Measure]:
-    """Both divergences and the gap of entropies, of real (n, L) and made (m, L) texts in stored form.
+def divergences(real: Tensor, fake: Tensor, truth: Likelihood, score: Likelihood) -> dict[str, Measure]:
+    """Both divergences, of real (n, L) and made (m, L) texts in stored form.
 
-    truth: log p of whole texts, -inf where it forbids them, and its `entropy`; score: log q of the generator's.
+    truth: log p of whole texts, -inf where it forbids them; score: log q of the generator's.
     """
-    p, q, of_own = truth(real), score(real), score(fake)
-    return {
-        "forward_kl": forward_kl(p, q),
-        "reverse_kl": reverse_kl(truth(fake), of_own),
-        "entropy_gap": entropy_gap(entropy, of_own),
-    }
+    return {"forward_kl": forward_kl(truth(real), score(real)), "reverse_kl": reverse_kl(truth(fake), score(fake))}

@@ -100,6 +100,29 @@ class ConvolvedReader(Reader):
         return h
 
 
+class WeighingReader(Reader):
+    """A critic that weighs every token that could come, before it looks: a score is that of the one which stands there.
+
+    So a score is linear in its own token, and its slope tells exactly what each other token would have got in its
+    place; what was read before has no slope.  That is the critic that a generator can be led by through relaxed tokens.
+    """
+
+    def __init__(self, spec: Spec, width: int = 64, forget: float = 0.1, embed: int | None = None):
+        super().__init__(spec, width, forget, embed)
+        self.memory = NormedLSTM(width, width)
+        self.score = nn.Linear(width, len(self.words))
+
+    def follow(self, h: Tensor) -> Tensor:
+        return self.memory(h)
+
+    def features(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """What is known before each token, (B, L, width)."""
+        return super().features(pad(x.detach()[:, :-1], (0, 0, 1, 0)), c)
+
+    def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        return (self.score(self.features(x, c)) * x).sum(-1) * mask(x.detach())
+
+
 class NormedLSTM(nn.Module):
     """An LSTM whose gates are layer-normed (Ba et al. 2016): (B, L, inputs) to (B, L, width)."""
 
@@ -135,6 +158,13 @@ def gated(
 ) -> tuple[Writer, Reader]:
     """A GRU writes, causal convolutions read."""
     return RecurrentWriter(spec, prior, width, join, cell=nn.GRU), ConvolvedReader(spec, width, forget)
+
+
+def weighing(
+    spec: Spec, prior: Prior | None = None, width: int = 64, join: How = "concat", forget: float = 0.1
+) -> tuple[Writer, Reader]:
+    """An LSTM writes, and one reads that weighs all tokens at each place."""
+    return RecurrentWriter(spec, prior, width, join), WeighingReader(spec, width, forget)
 
 
 def attentive(

@@ -90,8 +90,10 @@ class Writer(nn.Module, ABC):
         return self.speak(h) if self.often is None else linear(self.speak(h), self.words.weight, self.often)
 
     @torch.no_grad()
-    def write(self, z: Tensor, c: Tensor | None = None, temperature: float = 1.0) -> Tensor:
-        """Texts as they are stored, (B, L)."""
+    def write(
+        self, z: Tensor, c: Tensor | None = None, temperature: float = 1.0, begun: Tensor | None = None
+    ) -> Tensor:
+        """Texts as they are stored, (B, L); those `begun` (B, n) are written to their end."""
         about, state = self.about(z, c), None
         token = torch.full((len(z), 1), END, device=z.device)
         written = []
@@ -100,6 +102,8 @@ class Writer(nn.Module, ABC):
             below = (self.logits(h[:, 0]).float() / temperature).softmax(-1).cumsum(-1)
             drawn = torch.searchsorted(below, chance * below[:, -1:], right=True).clamp_(max=self.space.vocab - 1)
             token = torch.where(token != END, drawn, END) if t else drawn
+            if begun is not None and t < begun.shape[1]:
+                token = begun[:, t : t + 1]
             written.append(token)
         return torch.cat(written, 1)
 

@@ -41,6 +41,7 @@ PAIRS = {
     "r3gan": Pair(image.pair, "images by norm-free residual networks, for a GPU and hours", (64, 192, 384, 768)),
     "recurrent": Pair(reading.recurrent, "texts by LSTMs", (32, 64, 128, 256)),
     "gated": Pair(reading.gated, "texts by a GRU, before a convolutional critic", (32, 64, 128, 256)),
+    "weighing": Pair(reading.weighing, "texts by LSTMs, for the route gumbel", (32, 64, 128, 256)),
     "attentive": Pair(reading.attentive, "texts by causal Transformers", (32, 64, 128, 256)),
     "scratchgan": Pair(reading.scratchgan, "texts by the networks of ScratchGAN", (64, 128, 256, 512)),
     "frame": Pair(frame.pair, "the next frame from past ones, by a U-Net", (16, 32, 64, 128)),
@@ -52,8 +53,10 @@ def width(name: str, size: Size) -> int:
     return PAIRS[name].widths[get_args(Size).index(size)]
 
 
-def choose(spec: Spec, examples: int, device: torch.device | str = "cpu") -> Choice:
+def choose(spec: Spec, examples: int, device: torch.device | str = "cpu", route: str | None = None) -> Choice:
     """The pair and width for so many examples of `spec` on this device, with the reason in words.
+
+    route: how the gradient is to reach G, where that asks for networks of its own.
 
     Raises TypeError where no pair makes spec.x.
     """
@@ -73,7 +76,8 @@ def choose(spec: Spec, examples: int, device: torch.device | str = "cpu") -> Cho
             name, why = "r3gan", f"{on.upper()}, {side}×{side}, {examples:,} examples"
         case Tokens(length, vocab):
             size = "small" if vocab <= 100 else "medium" if on == "cpu" else "large"
-            name, why = "recurrent", f"{on.upper()}, texts of up to {length} tokens of {vocab:,}"
+            name = "weighing" if route == "gumbel" else "recurrent"
+            why = f"{on.upper()}, texts of up to {length} tokens of {vocab:,}"
         case _:
             raise TypeError(
                 f"no networks for {spec.x!r}; give your own as module:name of (spec, prior, width) -> (G, D)"

@@ -156,9 +156,9 @@ class Strings:
 
         valid       share that the rules allow
         valid_long  the same among strings of 3 tokens or more: a single token is easily right; 0 if there are none
-        unique      share of different strings; it falls with N
-        coverage    the mass, under the law, of all valid strings that occur; it rises with N
-        length      mean number of tokens
+        different   share of different strings; it falls with N
+        mass        the mass, under the law, of all valid strings that occur: it rises with N
+        tokens      mean number of tokens
         lengths_tv  total variation between the lengths of samples and their exact law
         tokens_tv   the same of tokens
         """
@@ -172,9 +172,9 @@ class Strings:
         return {
             "valid": share(valid),
             "valid_long": share(valid[long >= 3]),
-            "unique": len(different) / len(x),
-            "coverage": once.sum().item(),
-            "length": long.double().mean().item(),
+            "different": len(different) / len(x),
+            "mass": once.sum().item(),
+            "tokens": long.double().mean().item(),
             "lengths_tv": total_variation(long.bincount(minlength=len(lengths)), lengths),
             "tokens_tv": total_variation(x[x != END].long().bincount(minlength=len(tokens)), tokens),
             **(self.also(x) if self.also else {}),

@@ -153,7 +153,7 @@ class Oracle:
         """What samples (N, L) are.
 
         valid       share of full length
-        unique      share of different texts
+        different   share of different texts
         nll_oracle  -log p per token of the valid ones, nats: what papers report.  Copies of training texts have that
                     of real ones, and a sharpened oracle less: read it beside the divergences, never alone
         nll_real    the same of real texts: their entropy
@@ -163,7 +163,7 @@ class Oracle:
         nll = -self.logp(x[valid]).mean().item() / self.length if valid.any() else float("inf")
         return {
             "valid": valid.double().mean().item(),
-            "unique": len(x.unique(dim=0)) / len(x),
+            "different": len(x.unique(dim=0)) / len(x),
             "nll_oracle": nll,
             "nll_real": self.entropy / self.length,
         }
