@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from datetime import date
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +30,12 @@ from sparring.worlds.maze import Maze
 
 RESULTS = Path(__file__).parent / "results"
 COINS = ["--prior", "bernoulli", "--threads", "1"]
-REGRESSION = ["--adversarial", "0", "--samples", "100000"]
-ROWS = {
-    "gan": ["--samples", "300000"],
-    "l2": ["--terms", "l2=1", *REGRESSION],
-    "l1": ["--terms", "l1=1", *REGRESSION],
-    "patches": ["--samples", "300000", "--patches", "2"],
-    "forcing": ["--samples", "300000", "--forcing", "0.3"],
+ROWS = {  # options, samples
+    "gan": ([], 300_000),
+    "l2": (["--terms", "l2=1", "--adversarial", "0"], 100_000),
+    "l1": (["--terms", "l1=1", "--adversarial", "0"], 100_000),
+    "patches": (["--patches", "2"], 300_000),
+    "forcing": (["--forcing", "0.3"], 300_000),
 }
 KINDS = ("legal", "junctions", "corridors", "walls", "dots", "ghosts", "blurred", "doubled", "vanished", "branch_kl")
 BARS = {  # of the mean over seeds
@@ -61,6 +61,7 @@ def main() -> None:
     p.add_argument("--samples", type=int, help="fewer or more for every row")
     p.add_argument("--width", type=int, help="channels of the networks")
     p.add_argument("--keep", type=Path, help="keep the runs' folders here, and use those that are there")
+    p.add_argument("-n", type=int, default=2000, help="pasts to measure on")
     p.add_argument("--only-measure", action="store_true", help="train nothing: measure what --keep holds")
     args = p.parse_args()
     torch.set_num_threads(1)
@@ -73,25 +74,24 @@ def main() -> None:
                 if not args.only_measure:
                     train(run, row, args, seed)
                 if (run / "generator").exists():
-                    found.setdefault(row, []).append({"seed": seed, **cost(run), **measured(run, args.size)})
+                    found.setdefault(row, []).append({"seed": seed, **cost(run), **measured(run, args.size, args.n)})
                     print(row, seed, {k: found[row][-1].get(k) for k in (*KINDS[:5], *BARS["gan"])}, flush=True)
     write(args, found)
 
 
-def options(row: str, args: argparse.Namespace) -> list[str]:
-    more = [*COINS, *ROWS[row], "--size", str(args.size)]
-    for name in ("samples", "width"):
-        if getattr(args, name):
-            more += [f"--{name}", str(getattr(args, name))]
-    return more
+def options(row: str, size: int, samples: int | None, width: int | None) -> list[str]:
+    more, usual = ROWS[row]
+    words = [*COINS, *more, "--size", size, "--samples", samples or usual, *(["--width", width] if width else [])]
+    return list(map(str, words))
 
 
 def train(run: Path, row: str, args: argparse.Namespace, seed: int) -> None:
     if (run / "report.html").exists():
         return
-    command = ["resume", str(run)] if run.exists() else ["train", "maze", *options(row, args), "--seed", str(seed)]
-    where = [] if run.exists() else ["--run", str(run)]
-    subprocess.run([sys.executable, "-m", "sparring", *command, *where], check=True, stdout=subprocess.DEVNULL)
+    words = options(row, args.size, args.samples, args.width)
+    fresh = ["train", "maze", *words, "--seed", str(seed), "--run", str(run)]
+    command = ["resume", str(run)] if run.exists() else fresh
+    subprocess.run([sys.executable, "-m", "sparring", *command], check=True, stdout=subprocess.DEVNULL)
 
 
 def cost(run: Path) -> dict[str, Any]:
@@ -102,33 +102,35 @@ def cost(run: Path) -> dict[str, Any]:
     return {**size, "seen": seen, "seconds": card["seconds"], "parameters": card["parameters"]["G"]}
 
 
-def measured(run: Path, size: int, n: int = 2000) -> dict[str, Any]:
+def measured(run: Path, size: int, n: int) -> dict[str, Any]:
     """All that is claimed of one generator, on pasts that nobody has trained on."""
     G, spec, _ = generators.load_generator(run / "generator")
     world = Maze(size)
     x, c = world.draw(n, seed=1, heldout=True)
     made = generators.draw(G, spec, n, seed=0, c=c)
-    clips = torch.cat([c[:100], generators.roll(G, spec, c[:100], 64, seed=0)], 1)
+    some = c[: n // 20]
+    clips = torch.cat([some, generators.roll(G, spec, some, 64, seed=0)], 1)
     legal = world.legal(clips)
     began = time.process_time()
     generators.roll(G, spec, c[:1], 100)
     speed = 100 / (time.process_time() - began)
     return {
         **seen_by(world, x, made, c),
-        **branches(G, spec, world, c),
+        **branches(G, spec, world, c, n // 40, n // 10),
         "still_legal": legal.all(1).double().mean().item(),
         "legal_at_the_end": legal[:, -1].double().mean().item(),
         "frames_per_second": speed,
     }
 
 
-def seen_by(world: Maze, x: Tensor, made: Tensor, c: Tensor) -> dict[str, float]:
+def seen_by(world: Maze, x: Tensor, made: Tensor, c: Tensor) -> dict[str, float | None]:
     """The judge's truth, and nearness and sharpness beside the frames that came."""
     told = world.judge(made, c)
-    return {k: told[k] for k in KINDS} | {k: m.value for k, m in foreseen(c, x, made).items()}
+    known = {k: told[k] if isfinite(told[k]) else None for k in KINDS}
+    return known | {k: m.value for k, m in foreseen(c, x, made).items()}
 
 
-def branches(G: torch.nn.Module, spec: Any, world: Maze, c: Tensor, pasts: int = 60, draws: int = 200) -> dict:
+def branches(G: torch.nn.Module, spec: Any, world: Maze, c: Tensor, pasts: int, draws: int) -> dict:
     """How coins decide, at each junction of `pasts` pasts: by 200 draws of z each.
 
     coins: I(z; turn | past), which is the entropy of the turns taken after one past, over the entropy of the game's.
@@ -166,7 +168,7 @@ def branches(G: torch.nn.Module, spec: Any, world: Maze, c: Tensor, pasts: int =
 
 def write(args: argparse.Namespace, found: dict[str, list[dict[str, Any]]]) -> None:
     world = Maze(args.size)
-    x, c = world.draw(2000, seed=1, heldout=True)
+    x, c = world.draw(args.n, seed=1, heldout=True)
     rows: dict[str, Any] = {"real": seen_by(world, x, x, c), "copy-last": seen_by(world, x, c[:, -1], c)}
     missed = []
     for row, runs in found.items():
@@ -174,13 +176,14 @@ def write(args: argparse.Namespace, found: dict[str, list[dict[str, Any]]]) -> N
         spread = {
             k: {"mean": statistics.mean(v), "min": min(v), "max": max(v)}
             for k in sorted(numbers)
-            if (v := [run[k] for run in runs if run[k] is not None])
+            if (v := [run[k] for run in runs if run.get(k) is not None])
         }
         bars = BARS.get(row, {})
         missed += [
             f"{row} {k}" for k, (low, high) in bars.items() if not low <= spread.get(k, {"mean": -1})["mean"] <= high
         ]
-        command = f"sparring train maze {' '.join(options(row, args))} --seed N"
+        told = options(row, args.size, runs[0]["samples"], runs[0]["width"])
+        command = f"sparring train maze {' '.join(told)} --seed N"
         rows[row] = {"command": command, "over_seeds": spread, "seeds": runs}
     if {"gan", "l2"} <= found.keys():
         sharp = [rows[k]["over_seeds"]["sharpness"]["mean"] for k in ("gan", "l2")]
@@ -195,6 +198,7 @@ def write(args: argparse.Namespace, found: dict[str, list[dict[str, Any]]]) -> N
         "bars": {row: {k: list(v) for k, v in bars.items()} for row, bars in BARS.items()},
         "held": not missed,
         "missed": missed,
+        "pasts": args.n,
         "rows": rows,
         "date": date.today().isoformat(),
         "versions": {"sparring": sparring.__version__, "torch": torch.__version__, "python": platform.python_version()},

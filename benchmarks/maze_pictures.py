@@ -23,7 +23,8 @@ def main() -> None:
     p.add_argument("kept", type=Path)
     p.add_argument("--seed", type=int, default=0)
     args = p.parse_args()
-    runs = {row: generators.load_generator(args.kept / f"{row}-{args.seed}" / "generator") for row in NAMES}
+    places = {row: args.kept / f"{row}-{args.seed}" / "generator" for row in NAMES}
+    runs = {row: generators.load_generator(place) for row, place in places.items() if place.exists()}
     spec = runs["gan"][1]
     world = Maze(spec.x.size, past=spec.c.count)  # type: ignore[union-attr]
     x, c = world.draw(400, seed=2, heldout=True)
@@ -33,7 +34,7 @@ def main() -> None:
     OUT.mkdir(exist_ok=True)
 
     columns = {f"past {i + 1}": c[:, i] for i in range(c.shape[1])} | {"what\ncame": x}
-    for row in ("l2", "l1"):
+    for row in [row for row in ("l2", "l1") if row in runs]:
         columns[NAMES[row]] = generators.draw(*runs[row][:2], ROWS, 0, c)
     G = runs["gan"][0]
     for k in range(COINS):
