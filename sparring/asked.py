@@ -4,24 +4,24 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import Module
 
 from .chance import generator
 from .data import Vocabulary
+from .data.frozen import Frozen, of_card
 from .names import RequestError, nearest, requested
 from .nets.conditions import mixed
 from .priors import Normal, Truncated
-from .spaces import Label, Spec, Tokens
+from .spaces import Label, Spec, Tokens, Vector
 
 
 def conditions(spec: Spec, card: dict[str, Any], asked: Sequence[str]) -> Tensor:
     """What a generator is asked for in words, as it takes it: captions, or classes by name or number; (n, ...)."""
+    if told(spec, card):
+        return torch.from_numpy(reader(spec, card).rows(asked))
     match spec.c:
-        case Tokens(length):
-            return torch.from_numpy(np.stack([Vocabulary(tuple(card["words"]), length).encode(text) for text in asked]))
         case Label(classes):
             return torch.tensor(
                 [class_number(name, card["classes"] or [str(i) for i in range(classes)]) for name in asked]
@@ -29,17 +29,30 @@ def conditions(spec: Spec, card: dict[str, Any], asked: Sequence[str]) -> Tensor
     raise RequestError(f"this generator is asked for nothing in words ({spec.c!r}); leave --label and --caption out")
 
 
+def told(spec: Spec, card: dict[str, Any]) -> bool:
+    """Whether a generator is told captions."""
+    return "words" in card or "encoder" in card
+
+
+def reader(spec: Spec, card: dict[str, Any]) -> Vocabulary | Frozen:
+    """What makes numbers of captions for a generator: the words it knows, or the encoder of its user."""
+    if isinstance(spec.c, Vector):
+        return of_card(card, spec.c)
+    assert isinstance(spec.c, Tokens)
+    return Vocabulary(tuple(card["words"]), spec.c.length)
+
+
 def way(spec: Spec, c: Tensor, steps: int) -> Tensor:
-    """(steps, ...) conditions on the way from the first of c, in stored form, to the second, as they are played."""
-    assert isinstance(spec.c, Label | Tokens)
+    """(steps, ...) conditions on the way from the first of c, in stored form, to the second, as `draw` takes them."""
+    assert isinstance(spec.c, Label | Tokens | Vector)
     a, b = spec.c.encode(c).split(1)
-    return torch.cat([mixed(spec.c, a, b, t) for t in torch.linspace(0, 1, steps).tolist()])
+    found = torch.cat([mixed(spec.c, a, b, t) for t in torch.linspace(0, 1, steps).tolist()])
+    return spec.c.decode(found) if isinstance(spec.c, Vector) else found
 
 
 def unknown(spec: Spec, card: dict[str, Any], caption: str) -> list[str]:
     """A line for each word of a caption that was never seen in training; RequestError if none was seen."""
-    assert isinstance(spec.c, Tokens)
-    vocabulary = Vocabulary(tuple(card["words"]), spec.c.length)
+    vocabulary = reader(spec, card)
     lost = vocabulary.unknown(caption)
     like = lambda near: f"; near to it: {', '.join(near)}" if near else ""
     if lost and not vocabulary.encode(caption).any():

@@ -27,7 +27,7 @@ def save_generator(folder: Path, G: Module, r: Recipe, data: Dataset, seen: int)
     card = dict(made=made, spec=spec_json(data.spec), seen=seen, classes=data.classes)
     if data.vocabulary is not None:
         few = data.heldout.c.take(torch.arange(min(8, len(data.heldout))).numpy(), None)
-        card |= dict(words=data.vocabulary.known, examples=[data.vocabulary.decode(row) for row in few])
+        card |= dict(data.vocabulary.card(), examples=[data.vocabulary.decode(row) for row in few])
     if data.spelling is not None:
         card |= dict(spelling=data.spelling.asdict())
     save_file({k: v.detach().contiguous() for k, v in G.state_dict().items()}, folder / "weights.safetensors")

@@ -125,19 +125,18 @@ def _words(run: Path, spec: Spec, card: dict[str, Any], asked: Asked) -> tuple[l
     """The classes or captions to draw from, and what is to be said of them."""
     if asked.label and not isinstance(spec.c, Label):
         raise RequestError(f"--label {asked.label[0]!r}: {run} was trained without classes (--condition class)")
-    if asked.caption and not isinstance(spec.c, Tokens):
+    captions = asking.told(spec, card)
+    if asked.caption and not captions:
         raise RequestError(f"--caption {asked.caption[0]!r}: {run} was trained without captions (--condition caption)")
     if (asked.grid or asked.walk) and spec.c is None:
         raise RequestError(f"--grid and --walk show conditions, and {run} has none (--condition class or caption)")
     if isinstance(spec.c, Label):
         words = list(asked.label) or list(card["classes"] or map(str, range(spec.c.classes)))
-    elif isinstance(spec.c, Tokens):
+    elif captions:
         words = list(asked.caption) or card["examples"]
     else:
         words = []
-    said = (
-        [] if asked.caption or not isinstance(spec.c, Tokens) else ["no --caption given: captions of held-out samples"]
-    )
+    said = [] if asked.caption or not captions else ["no --caption given: captions of held-out samples"]
     return words, said + [line for text in asked.caption for line in asking.unknown(spec, card, text)]
 
 
@@ -158,7 +157,7 @@ def _walked(
 def _read_back(run: Path, spec: Spec, x: Tensor, captions: list[str]) -> list[str]:
     """How many samples show what their caption says, where a world can read it back."""
     name = RunFolder(run).recipe()["data"]
-    if not (captions and isinstance(spec.c, Tokens) and name in worlds.WORLDS):
+    if not (captions and not isinstance(spec.c, Label) and name in worlds.WORLDS):
         return []
     told = worlds.open(name, size=x.shape[-1]).judge(x, captions)  # type: ignore[arg-type]
     parts = ", ".join(f"{k.removesuffix('_obeyed')} {v:.0%}" for k, v in told.items() if k.endswith("_obeyed"))

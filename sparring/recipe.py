@@ -196,6 +196,8 @@ def contradictions(r: Recipe) -> Iterator[str]:
         yield f"--auxiliary {r.auxiliary:g}: D tells the class of one sample, and is not told it; " + (
             f"{other}: drop one" if r.condition == "class" else "give --condition class, or leave it out"
         )
+    if r.encoder and r.condition != "caption":
+        yield f"--encoder {r.encoder} reads captions: give --condition caption, or leave it out"
     if r.interpolate and r.condition not in ("class", "caption"):
         yield f"--interpolate {r.interpolate:g} lies between conditions: give --condition class or caption, or drop it"
     whole = [f"--terms {name}" for name in terms if name == "feature_matching"]

@@ -293,6 +293,7 @@ def open_data(r: Recipe) -> Dataset:
             fit=r.fit,
             seed=0,
             condition=r.condition,
+            encoder=r.encoder,
             past=r.past,
             spelling=r.spelling,
             length=r.length,

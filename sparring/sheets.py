@@ -18,7 +18,7 @@ def draw_sheet(G: Module, r: Recipe, data: Dataset, folder: Path, seen: int) -> 
     spec, columns, path = data.spec, None, folder / f"{seen:012d}"
     if isinstance(spec.c, Frames):
         return draw_futures(G, r, data, folder, seen)
-    if isinstance(spec.c, Label | Tokens) and not isinstance(spec.x, Vector | Tokens):
+    if (isinstance(spec.c, Label) or data.vocabulary is not None) and not isinstance(spec.x, Vector | Tokens):
         x, columns = rows_of_conditions(G, r, data), 8
     else:
         x, _ = drawn(G, r, data, 2000 if isinstance(spec.x, Vector) else 64, "sheet")

@@ -1,13 +1,19 @@
 """Laws of further ways to tell what is wanted: a critic that names classes, conditions between those of the data."""
 
+import json
 import math
+import sys
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 
 from sparring.cli import main
+from sparring.data import frozen
+from sparring.folder import RunFolder
 from sparring.losses import LOSSES
+from sparring.names import RequestError
 from sparring.nets import sizes
 from sparring.nets.conditions import Auxiliary, between, mixed
 from sparring.penalties import classified
@@ -19,6 +25,9 @@ from sparring.terms import classified as obedient
 from sparring.terms import interpolated
 from sparring.train import Method, State, step
 from sparring.turns import Look, Move, Turn, partner
+
+from .test_conditions import LITTLE, folder
+from .test_run import equal, state
 
 PICTURES, POINTS = Spec(Image(1, 8), Label(3)), Spec(Vector(2), Label(3))
 NETS = {"quick": PICTURES, "dcgan": PICTURES, "r3gan": PICTURES, "vector": POINTS, "plain": POINTS}
@@ -180,3 +189,107 @@ def test_interpolation_plays_with_every_loss_and_with_a_reference(c):
 def test_captions_meet_half_way_as_they_are_read():
     a, b = Tokens(3, 5).encode(torch.tensor([[1, 2, 0], [3, 4, 1]])).split(1)
     assert torch.equal(mixed(Tokens(3, 5), a, b), between(a, b, 0.5))
+
+
+# -- an encoder of one's own ------------------------------------------------------------------------------------------
+
+
+def colours(texts):
+    """A point for each text: which of three words it has, and its length."""
+    return [[float(word in text) for word in ("red", "green", "blue")] + [len(text) / 10] for text in texts]
+
+
+def restless(texts):
+    return torch.randn(len(texts), 3)
+
+
+def flat(texts):
+    return torch.ones(len(texts))
+
+
+OWN = f"{__name__}:colours"
+
+
+def test_captions_in_the_numbers_of_an_encoder_round_trip(tmp_path):
+    v = frozen.learn(OWN, ["a red one", "a blue one", "a red one", " "], tmp_path, lambda done, total: None)
+    rows = v.rows(["a blue one", "", "green", "a red one"])
+    assert rows.dtype == np.float32
+    np.testing.assert_allclose(rows[[0, 2, 3]], colours(["a blue one", "green", "a red one"]))
+    assert not rows[1].any()
+    assert [v.decode(row) for row in torch.from_numpy(rows).tolist()] == ["a blue one", "", "green", "a red one"]
+    known = torch.from_numpy(v.rows(["a red one", "a blue one"]))
+    assert v.space.encode(known).std() == pytest.approx(1, rel=0.2)
+    assert v.unknown("anything") == {}
+
+
+def test_each_caption_is_asked_once_and_kept(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(sys.modules[__name__], "colours", lambda texts, f=colours: asked.extend(texts) or f(texts))
+    texts = [f"{i} red" for i in range(99)]
+    for count in (99 + 2 * 4, 2 * 4):
+        asked.clear()
+        v = frozen.learn(OWN, texts * 3, tmp_path, lambda done, total: None)
+        v.rows(texts[::-1])
+        assert len(asked) == count
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("nowhere:no", "cannot be imported"),
+        ("no-such-folder", "is no folder here"),
+        (f"{__name__}:flat", "must give"),
+        (f"{__name__}:restless", "another thing each time"),
+    ],
+)
+def test_what_is_no_frozen_encoder_is_refused(name, why, tmp_path):
+    with pytest.raises(RequestError, match=why):
+        frozen.learn(name, ["a", "b"], tmp_path, lambda done, total: None)
+
+
+def test_a_text_model_without_its_package_says_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(RequestError, match=r"sparring\[encoder\].*module:name"):
+        frozen.named(str(tmp_path))
+
+
+def test_a_text_model_on_disk_is_read_without_a_network(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "red", "blue", "hair"]
+    (tmp_path / "vocab.txt").write_text("\n".join(words))
+    transformers.BertTokenizer(str(tmp_path / "vocab.txt")).save_pretrained(tmp_path)
+    sizes = dict(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)
+    torch.manual_seed(0)
+    model = transformers.BertModel(transformers.BertConfig(vocab_size=len(words), **sizes))
+    model.save_pretrained(tmp_path, safe_serialization=True)
+    encode = frozen.named(str(tmp_path))
+    both = encode(["red hair", "blue"])
+    assert both.shape == (2, 8)
+    torch.testing.assert_close(encode(["blue"])[0], both[1], rtol=1e-4, atol=1e-5)
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(RequestError, match=r"model\.safetensors"):
+        frozen.named(str(tmp_path))
+
+
+def test_a_run_by_an_encoder_of_ones_own_resumes_and_draws_from_any_words(tmp_path, capsys):
+    folder(tmp_path / "pictures")
+    run, options = tmp_path / "run", ["--size", 16, "--condition", "caption", "--encoder", OWN, "--samples", 96]
+    argv = ["train", tmp_path / "pictures", *options, "--checkpoint_every", 32, *LITTLE, "--run", run]
+    assert main([str(a) for a in argv]) == 0
+    before = state(run)
+    for checkpoint in RunFolder(run).checkpoints()[1:]:
+        (checkpoint / "tree.json").unlink()
+    assert main(["resume", str(run)]) == 0
+    assert equal(state(run), before)
+    capsys.readouterr()
+    sample = lambda *argv: main([str(a) for a in ("sample", run, *argv)])
+    assert sample("--caption", "something never heard, red", "-n", 4, "--out", tmp_path / "a.npy") == 0
+    assert sample("--grid", "--caption", "red", "--caption", "blue", "-n", 2, "--out", tmp_path / "b.npy") == 0
+    assert sample("--walk", "--caption", "red", "--caption", "blue", "-n", 1, "--out", tmp_path / "w.npy") == 0
+    assert sample("-n", 4, "--out", tmp_path / "h.npy") == 0
+    grid, walk = np.load(tmp_path / "b.npy"), np.load(tmp_path / "w.npy")
+    assert np.array_equal(walk[0], grid[0])
+    assert np.array_equal(walk[-1], grid[2])
+    assert json.loads((run / "generator" / "generator.json").read_text())["encoder"] == OWN
+    assert main(["train", str(tmp_path / "pictures"), "--encoder", OWN]) == 2
+    assert "--condition caption" in capsys.readouterr().err

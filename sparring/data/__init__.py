@@ -43,6 +43,7 @@ def open(
     cache: str | Path | None = None,
     progress: Callable[[int, int], object] | None = None,
     condition: str | None = None,
+    encoder: str | None = None,
     past: int | None = None,
     spelling: str = "auto",
     length: int | None = None,
@@ -57,8 +58,8 @@ def open(
     fit: crop, pad or stretch; seed: of the split (of a world, also of what is drawn).
     cache: folder for the prepared arrays, None for $SPARRING_CACHE or the user's own; progress(done, total).
     condition: "class" to make x from its class; the classes of any data are in `labels`.  "caption" to make it from
-    what is said of it; one of several captions is taken at each look.  "past" to make a frame from the `past` ones
-    before it; None is this where most pictures move, and else "none".
+    what is said of it, in words, or as a frozen `encoder` of that name has it; one of several captions at each look.
+    "past" to make a frame from the `past` ones before it; None is this where most pictures move, and else "none".
     spelling: what texts are cut into, characters, words, pieces, or auto; length: their most tokens, None to choose.
     Raises DataError, with a line for the user, for data that cannot be used.
     """
@@ -74,7 +75,7 @@ def open(
     if condition == "past" and not isinstance(data.spec.c, Frames):
         raise DataError(f"{data.card['source']} holds no clips, so no frame has a past; leave the condition out")
     if condition == "caption":
-        return by_caption(data, seed)
+        return by_caption(data, seed, encoder, None if cache is None else Path(cache), progress or _silent)
     if condition != "class":
         return data
     if data.classes is None:

@@ -3,17 +3,20 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cached_property
 from hashlib import blake2b
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..spaces import Spec, Tokens
+from . import frozen
 from .errors import DataError
+from .frozen import Frozen
 from .split import Dataset, Split
 
 MOST_WORDS = 4095  # of a vocabulary: the most frequent
@@ -54,6 +57,14 @@ class Vocabulary:
     def number(self) -> dict[str, int]:
         return {word: i for i, word in enumerate(self.known, 1)}
 
+    def card(self) -> dict[str, Any]:
+        """What a saved generator must know to read captions again."""
+        return {"words": self.known}
+
+    def rows(self, captions: Sequence[str]) -> np.ndarray:
+        """(n, length) int16, one a caption."""
+        return np.array([self.encode(caption) for caption in captions], np.int16).reshape(-1, self.length)
+
     def encode(self, caption: str) -> np.ndarray:
         """(length,) int16: the known words of a caption, then zeros."""
         row = np.zeros(self.length, np.int16)
@@ -75,25 +86,33 @@ class Vocabulary:
 class Captions:
     """The captions of N examples in numbers; each example has none, one or several."""
 
-    rows: np.ndarray  # (M, length) int16, those of one example after those of the one before
+    rows: np.ndarray  # (M, ...), those of one example after those of the one before, and one more that says nothing
     start: np.ndarray  # (N + 1,) where those of each begin
 
     @classmethod
-    def of(cls, captions: Sequence[Sequence[str]], vocabulary: Vocabulary) -> "Captions":
+    def of(cls, captions: Sequence[Sequence[str]], vocabulary: Vocabulary | Frozen) -> "Captions":
         start = np.cumsum([0, *map(len, captions)])
-        rows = [vocabulary.encode(caption) for some in captions for caption in some]
-        none = np.zeros((1, vocabulary.length), np.int16)  # read where an example has no caption at the end
-        return cls(np.concatenate([np.array(rows, np.int16).reshape(-1, vocabulary.length), none]), start)
+        rows = vocabulary.rows([caption for some in captions for caption in some])
+        return cls(np.concatenate([rows, np.zeros_like(rows, shape=(1, *rows.shape[1:]))]), start)
 
     def take(self, indices: np.ndarray, chance: np.ndarray | None) -> np.ndarray:
-        """(n, length): the first caption of each example, or that which `chance` (n,) in [0, 1) falls on."""
+        """(n, ...): the first caption of each example, or that which `chance` (n,) in [0, 1) falls on."""
         first, count = self.start[indices], np.diff(self.start)[indices]
         which = first if chance is None else first + (chance * count).astype(np.int64)
-        return np.where(count[:, None] > 0, self.rows[which], 0)
+        return np.where(count[:, None] > 0, self.rows[which], 0).astype(self.rows.dtype)
 
 
-def by_caption(data: Dataset, seed: int) -> Dataset:
-    """The same, made from captions: those of the data, or those that its world gives."""
+def by_caption(
+    data: Dataset,
+    seed: int,
+    encoder: str | None = None,
+    cache: Path | None = None,
+    progress: Callable[[int, int], object] = lambda done, total: None,
+) -> Dataset:
+    """The same, made from captions: those of the data, or those that its world gives.
+
+    encoder: of the user's own, by name (see `frozen.named`); else both players read words.
+    """
     world = data.world
     if hasattr(world, "captions"):
         data = replace(data, train=_seen_only(data, seed))
@@ -112,10 +131,14 @@ def by_caption(data: Dataset, seed: int) -> Dataset:
             f"no caption of {data.card['source']} has a word in it; write words, or leave the condition out"
         )
 
+    mark = [data.card["fingerprint"], *vocabulary.known]
+    if encoder is not None:
+        vocabulary = frozen.learn(encoder, [caption for some in told[0] + told[1] for caption in some], cache, progress)
+        mark += [encoder, str(vocabulary.space)]
+
     train, heldout = (replace(s, c=Captions.of(t, vocabulary)) for s, t in zip((data.train, data.heldout), told))
     card: dict[str, Any] = data.card | {"captions": _census(told[0], vocabulary)}
-    mark = blake2b("\n".join([card["fingerprint"], *vocabulary.known]).encode(), digest_size=16).hexdigest()
-    card |= {"train": len(train), "fingerprint": mark}
+    card |= {"train": len(train), "fingerprint": blake2b("\n".join(mark).encode(), digest_size=16).hexdigest()}
     if world is not None:
         world = Told(world, vocabulary)
     spec = Spec(data.spec.x, vocabulary.space)
@@ -127,7 +150,7 @@ class Told:
     """A world that judges captions in numbers."""
 
     world: Any
-    vocabulary: Vocabulary
+    vocabulary: Vocabulary | Frozen
 
     def __getattr__(self, name: str) -> Any:
         return getattr(object.__getattribute__(self, "world"), name)
@@ -143,17 +166,18 @@ def _seen_only(data: Dataset, seed: int) -> Split:
     return replace(split, x=split.x[keep], c=pick(split.c), labels=pick(split.labels))
 
 
-def _census(told: Sequence[Sequence[str]], vocabulary: Vocabulary) -> dict[str, Any]:
-    """What the card says of the captions to train on."""
+def _census(told: Sequence[Sequence[str]], vocabulary: Vocabulary | Frozen) -> dict[str, Any]:
+    """What the card says of the captions to train on; an encoder reads all words."""
     lengths = [len(words(caption)) for some in told for caption in some]
     times = Counter(word for some in told for caption in some for word in words(caption))
+    read, longest = (times, max(lengths)) if isinstance(vocabulary, Frozen) else (vocabulary.known, vocabulary.length)
     return {
         "captions": len(lengths),
         "different": len({caption for some in told for caption in some}),
         "without": sum(not some for some in told),
-        "words": len(vocabulary.known),
+        "words": len(read),
         "longest": max(lengths),
-        "cut": sum(n > vocabulary.length for n in lengths),
-        "left_out_words": len(times) - len(vocabulary.known),
+        "cut": sum(n > longest for n in lengths),
+        "left_out_words": len(times) - len(read),
         "most_frequent": [f"{word} {n:,}" for word, n in times.most_common(10)],
     }
