@@ -1,7 +1,7 @@
 """From a recipe's names and numbers to the things that play.  Only this room turns names into things."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
