@@ -25,6 +25,7 @@ from . import data as data_room
 from .chance import generator
 from .data import Dataset
 from .evaluate import evaluate
+from .extractors import Making, reference
 from .folder import RunFolder
 from .names import RequestError
 from .players import check_players
@@ -32,6 +33,7 @@ from .probes import BANK, Panel, panel, probe
 from .progress import Progress, tell
 from .remedies import Act, replay
 from .settings import Recipe, difference
+from .sides import panel_extractor
 from .spaces import Tokens, Vector, shape
 from .spaces import to_json as spec_json
 from .stopping import stopping
@@ -55,6 +57,7 @@ class Run:
     method: Method
     state: State
     device: torch.device
+    extractor: torch.nn.Module | None = None  # what evaluations look through; None for what costs nothing
     seconds: float = 0.0  # spent before this process
     tally: Tally = field(default_factory=Tally)
     history: list[dict[str, Any]] = field(default_factory=list)  # rows of stats.jsonl
@@ -84,7 +87,7 @@ def start(r: Recipe, path: Path) -> dict[str, Any]:
         if parallel.rank() == 0:
             for line in (*data_room.summary(data), *reasons, *(f"warning: {w}" for w in recipe.warnings(r))):
                 tell(line)
-        run = Run(r, folder, data, recipe.method(r, data.spec), state, device)
+        run = Run(r, folder, data, recipe.method(r, data.spec), state, device, extractor(r, data, device))
         with owned(run):
             if run.first:
                 folder.create(r.asdict())
@@ -100,7 +103,7 @@ def resume(path: Path, **changes: Any) -> dict[str, Any]:
     with parallel.joined(device):
         data = open_data(r)
         state = begin(r, data, device)
-        run = Run(r, folder, data, recipe.method(r, data.spec), state, device)
+        run = Run(r, folder, data, recipe.method(r, data.spec), state, device, extractor(r, data, device))
         with owned(run):
             saved = folder.load(tell)
             if saved is None:
@@ -221,7 +224,9 @@ def measure(run: Run, n: int, last: bool = False) -> dict[str, Any]:
     others = data.train.take(torch.arange(min(n, len(data.train))))[0] if last else None
     fake, c = sheets.drawn(run.state.ema, run.recipe, run.data, n, "evaluation")
     try:
-        options = dict(seed=r.seed, c=c, others=others, ceiling=last, data=r.data)
+        options = dict(seed=r.seed, c=c, others=others, ceiling=last, data=r.data, extractor=run.extractor)
+        if run.extractor is not None:  # what costs something is looked through once
+            options |= {"known": {"real": reference(run.extractor, Making(data), "heldout", len(real))}}
         score = generators.scorer(run.state.ema, data.spec)
         found = evaluate(real, fake, data.spec, data.world, score=score, **options)  # type: ignore[arg-type]
     except (ValueError, ArithmeticError, RuntimeError) as error:  # a measure never ends a run
@@ -302,6 +307,12 @@ def open_data(r: Recipe) -> Dataset:
     finally:
         for bar in bars:
             bar.close()
+
+
+def extractor(r: Recipe, data: Dataset, device: torch.device) -> torch.nn.Module | None:
+    """What the first process, which evaluates, looks through."""
+    found = panel_extractor(r.extractor, data) if parallel.rank() == 0 else None
+    return found and found.to(device)
 
 
 def batches(run: Run) -> Iterator[tuple[Tensor, Tensor | None]]:

@@ -176,6 +176,9 @@ class Recipe:
     """samples between two evaluations"""
     checkpoint_every: int | None = None
     """samples between two checkpoints"""
+    extractor: str | None = None
+    """what evaluations look through: raw, pca, random, learned, classifier, inception or module:name; left out, what
+    costs nothing"""
     evaluate_n: int = 1000
     """generated samples an evaluation while training"""
     evaluate_final: int = 2000

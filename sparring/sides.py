@@ -1,4 +1,4 @@
-"""What is held against what: sets of real examples, their classes and their features."""
+"""What is held against what, and looked at through what: sets of real examples, their classes and features."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from .data import Dataset
 from .evaluate import on_stored
-from .extractors import Making, reference
+from .extractors import EXTRACTORS, Making, make, reference
 from .metrics import ON_LABELS, ON_PICTURES, ON_WORDS, Bank
-from .names import RequestError
+from .names import RequestError, find
+from .progress import bar
 
 WHOLE = ("train", "heldout")
 
@@ -56,6 +57,13 @@ class Examples:
         """Their features, from the cache as far as they were taken before."""
         whole = reduce(Bank.merge, [reference(extractor, m, part, k) for part, k in self.shares.items()])
         return Bank(whole.d, whole.source).update(whole.features[self.start :])
+
+
+def panel_extractor(name: str | None, data: Dataset) -> nn.Module | None:
+    """What a run's evaluations look through; None for what costs nothing."""
+    if name is None:
+        return None
+    return make({name: find(EXTRACTORS, name, "extractor")}, Making(data, bar=bar))[0]
 
 
 def check(wanted: Iterable[str], data: Dataset, labels: Mapping[str, Any], extractors: Iterable[str]) -> None:

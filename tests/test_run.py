@@ -312,3 +312,15 @@ def test_help_names_units_and_defaults():
     done = subprocess.run(command("train", "--help"), capture_output=True, text=True, check=True)
     assert "samples" in done.stdout
     assert "(float, default: 0.02)" in " ".join(done.stdout.split())
+
+
+def test_evaluations_look_through_the_extractor_that_was_asked_for(tmp_path, capsys):
+    run, options = tmp_path / "run", ["--samples", 4 * STEPS, "--evaluate_every", 2 * STEPS, *SHORT]
+    assert sparring("train", "ring", *options, "--extractor", "pca", "--run", run) == 0
+    rows = [json.loads(line) for line in (run / "evaluations.jsonl").read_text().splitlines()]
+    assert {row["extractor"][:4] for row in rows} == {"pca-"}
+    assert yaml.safe_load((run / "recipe.yaml").read_text())["extractor"] == "pca"
+
+    assert sparring("train", "ring", *options, "--extractor", "random", "--run", tmp_path / "other") == 2
+    assert "take raw" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
