@@ -325,11 +325,11 @@ def _search(data: data_room.Dataset, n: int, fake: Tensor, sheet: Path, most: in
         found = look_for_copies(train, heldout, fake, data.spec.x)
     except ValueError as error:
         raise RequestError(f"--copies: {error}") from error
-    if isinstance(data.spec.x, Image | Frames):
-        both = torch.stack([x for i, j, _ in found.pairs for x in (fake[i], train[j])])
+    if isinstance(data.spec.x, Image | Frames):  # a pair is one tile: the made one at the left of the training one
+        both = torch.stack([torch.cat([fake[i], train[j]], -1) for i, j, _ in found.pairs])
         both = both if isinstance(data.spec.x, Image) else both[:, -1]
         sheet.parent.mkdir(parents=True, exist_ok=True)
-        show.show(Image(both.shape[1], both.shape[-1]), both, sheet)
+        show.show(Image(both.shape[1], both.shape[-1]), both, sheet, columns=4)
     return found.asdict()
 
 
@@ -344,7 +344,7 @@ def _pairs(search: dict[str, Any] | None, sheet: str | None) -> list[str]:
     rows.append(f"    authenticity     {_number(mine)}   held-out {real['value']:.4g}")
     if search["c_t"]:
         rows.append(f"    c_t              {_number(search['c_t'])}   below -3 is copying")
-    return [*rows, f"    pairs, made beside training: {sheet}"]
+    return [*rows, f"    pairs, made at the left of training, most suspicious first: {sheet}"]
 
 
 def _samples(what: str, data: data_room.Dataset, n: int) -> tuple[Tensor, np.ndarray | None]:
