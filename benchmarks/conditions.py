@@ -2,6 +2,7 @@
 
 python benchmarks/conditions.py digits --seeds 3 --minutes 10       by class: class accuracy, coverage of each class
 python benchmarks/conditions.py mnist --seeds 2 --minutes 20        the same of mnist-train.npz in $SPARRING_DATA
+python benchmarks/conditions.py told --seeds 3 --minutes 10         digits told in other ways
 python benchmarks/conditions.py faces --seeds 3 --minutes 40        from captions: seen and unseen combinations, variety
 python benchmarks/conditions.py joins --seeds 2 --minutes 8         how G joins z and caption, by either form of loss
 python benchmarks/conditions.py faces --rows captions --seeds 1     these rows only
@@ -151,6 +152,16 @@ CLASSES = {"accuracy": (0.95, 1.0), "worst_coverage": (0.7, 1.0)}
 PARTS = {
     "digits": Part("digits", {"classes": "--condition class"}, partial(by_class, "digits"), CLASSES),
     "mnist": Part(MNIST, {"classes": "--condition class"}, partial(by_class, MNIST), CLASSES),
+    "told": Part(
+        "digits",
+        {
+            "auxiliary": "--condition class --auxiliary 1",
+            "interpolated": "--condition class --interpolate 0.5",
+            "matching-aware": "--condition class --loss matching_aware",
+        },
+        partial(by_class, "digits"),
+        {},
+    ),
     "faces": Part(
         "faces",
         {"captions": CAPTION, "without the third pair": f"{CAPTION} --mismatch 0", "unconditional": ""},

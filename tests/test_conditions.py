@@ -316,6 +316,22 @@ def test_a_caption_never_leaks_through_names_or_order(tmp_path):
     assert abs(right / n - 1 / 3) < 0.1
 
 
+def test_neither_names_nor_the_order_of_lines_change_what_is_seen(tmp_path):
+    one, other = folder(tmp_path / "told"), tmp_path / "renamed"
+    other.mkdir()
+    rows = [json.loads(line) for line in (one / "metadata.jsonl").read_text().splitlines()]
+    Random(0).shuffle(rows)
+    for i, row in enumerate(rows):
+        name = row["file_name"]
+        (other / f"{i:02d}-x.png").write_bytes((one / name).read_bytes())
+        row["file_name"] = f"{i:02d}-x.png"
+    (other / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
+    a, b = (data.open(root, size=16, condition="caption", cache=tmp_path) for root in (one, other))
+    for _, (x, c), (y, e) in zip(range(9), data.batches(a.train, 8, seed=3), data.batches(b.train, 8, seed=3)):
+        assert torch.equal(x, y)
+        assert torch.equal(c, e)
+
+
 def test_what_is_wrong_with_captions_is_said_a_line_each(tmp_path):
     root = folder(tmp_path / "told")
     lines = (root / "metadata.jsonl").read_text().splitlines()
