@@ -17,6 +17,7 @@ from torch.nn.functional import adaptive_avg_pool2d, one_hot
 from torch.optim import Optimizer
 
 from .chance import seeded
+from .sequences import going_on, lengths, mask
 from .train import Batch, Method, State
 from .turns import differs, each
 
@@ -88,6 +89,12 @@ def probe(m: Method, s: State, p: Panel) -> dict[str, float]:
     leak: share of fakes that lie nearer to transformed examples than to clear ones, beyond that of real examples.
     swing: rms distance of fakes from those of the average generator, over the mean distance of real examples; not of
         texts.
+    Of texts, written by a G that has `score`:
+    surprise/own, surprise/heldout: -log of the likelihood that G gives to its own and to held-out texts, nats a text.
+    length: mean number of tokens, over that of held-out texts.
+    repeats, stutter: share of texts that say what another says, and of tokens that repeat the one before, beyond those
+        of held-out texts.
+    saturated: share of the tokens written for which 2 sigmoid(D) - 1 is beyond .95 of 1 or -1.
     G/average: distance of the average generator's parameters from G's, over the size of G's.
     """
     k = max(len(p.z) // 4, 1)
@@ -102,6 +109,9 @@ def probe(m: Method, s: State, p: Panel) -> dict[str, float]:
     real, fakes = marks(y), marks(fake)
     between, within = torch.cdist(real.x, fakes.x), pairs(real.x)
     found |= neighbours(between, within, pairs(fakes.x)) | parts(p, fakes) | copies(p, fakes)
+    if fake.ndim == 3 and hasattr(s.G, "score"):
+        with playing(s):
+            found |= writing(s, fake, y, e)
     if m.augment is not None and x.ndim > 2:
         found |= leak(m, s, p, real, fakes)
     found |= {
@@ -324,6 +334,33 @@ def condition(s: State, p: Panel, fake: Tensor, d_held: Tensor, k: int) -> dict[
         if len(apart):
             found["condition/within"] = by_z / apart.mean()
     return found
+
+
+def writing(s: State, fake: Tensor, real: Tensor, c: Tensor | None) -> dict[str, Tensor]:
+    """How a writer writes, beside held-out texts."""
+    x, y = fake.argmax(-1), real.argmax(-1)
+    own, held = (-s.G.score(t, c).sum(1).mean() for t in (x, y))  # type: ignore[operator]
+    d = s.D(fake, c).float()
+    d = d[mask(x) > 0] if d.ndim == 2 else d
+    return {
+        "surprise/own": own,
+        "surprise/heldout": held,
+        "length": lengths(x).mean() / lengths(y).mean().clamp_min(1e-9),
+        "repeats": repeated(x) - repeated(y),
+        "stutter": stuttered(x) - stuttered(y),
+        "saturated": (2 * d.sigmoid() - 1).abs().gt(0.95).float().mean(),
+    }
+
+
+def repeated(x: Tensor) -> Tensor:
+    """The share of texts (n, L) that an earlier one says."""
+    return torch.tensor(1 - len(x.unique(dim=0)) / len(x))
+
+
+def stuttered(x: Tensor) -> Tensor:
+    """The share of tokens that are the same as the one before."""
+    on = going_on(x)[:, 1:]
+    return ((x[:, 1:] == x[:, :-1]) * on).sum() / on.sum().clamp_min(1)
 
 
 def apart(a: Module, b: Module) -> Tensor:

@@ -27,6 +27,7 @@ from .data import data_faults
 from .generator import average_lags, generator_frozen, oscillation, vanishing_gradient
 from .history import Finding, History, Symptom, Window, holds, needs, number, seen_of, windows
 from .samples import augmentation_leak, collapse, condition_ignored, copying, modes_missing, noise_ignored
+from .texts import entropy_collapse, length_collapse, repetition, reward_saturation
 
 __all__ = ["SYMPTOMS", "Finding", "Symptom", "Window", "data_faults", "diagnose", "holds", "needs", "unable", "windows"]
 
@@ -61,6 +62,10 @@ SYMPTOMS: tuple[Symptom, ...] = (  # what is the cause stands before what it bri
     average_lags,
     oscillation,
     critic_blind,
+    reward_saturation,
+    entropy_collapse,
+    length_collapse,
+    repetition,
     collapse,
     critic_wins,
     modes_missing,
