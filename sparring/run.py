@@ -298,7 +298,7 @@ def open_data(r: Recipe) -> Dataset:
             fit=r.fit,
             seed=0,
             condition=r.condition,
-            encoder=r.encoder,
+            encoder=r.encoder or None,
             past=r.past,
             spelling=r.spelling,
             length=r.length,

@@ -23,7 +23,7 @@ class Recipe:
     condition: Literal["none", "class", "caption", "past"] | None = None
     """what is made from: nothing, the class (subfolder or label), a caption (`text` in metadata.jsonl), or past frames;
     the last where most pictures move, else nothing"""
-    encoder: str | None = None
+    encoder: str = ""
     """reads captions in the place of words learned: module:name of a function texts -> (n, dim), or a folder with a
     text model of transformers; it does not learn"""
     past: int | None = None
