@@ -11,7 +11,7 @@ from torch.nn import Module
 
 from . import asked as asking
 from . import data as data_room
-from . import generators, machine, show, worlds
+from . import generators, machine, show, tunes, worlds
 from . import report as report_room
 from . import sweep as sweeping
 from .evaluate import ahead
@@ -116,8 +116,11 @@ def write(run: Path, G: Module, spec: Spec, card: dict[str, Any], asked: Asked) 
         np.save(place, x.numpy())
     elif place.suffix == ".txt":
         show.show(spec.x, x, place, words=words)
+    elif place.suffix in (".mid", ".png") and tunes.are_notes(words or ()):
+        (tunes.write_midi if place.suffix == ".mid" else tunes.write_score)(told["texts"], place)
     else:
-        raise RequestError(f"--out {asked.out}: texts are written as .txt, a line each, or as tokens, .npy")
+        notes = "; tunes also as .mid, to listen to, and .png, a score"
+        raise RequestError(f"--out {asked.out}: texts are written as .txt, a line each, or as tokens, .npy{notes}")
     return told | {"out": str(place), "lines": [f"{n} texts at {card['seen']:,}: {place}"]}
 
 
