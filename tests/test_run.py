@@ -75,7 +75,7 @@ def test_the_folder_holds_what_the_plan_says(straight):
     assert last["seen"] == 120 * STEPS
     recipe = yaml.safe_load((run / "recipe.yaml").read_text())
     unset = {k for k, v in recipe.items() if v is None}
-    assert unset <= {"size", "past", "length", "minutes", "micro", "clip", "patience", "target"}
+    assert unset <= {"size", "past", "length", "minutes", "micro", "clip", "patience", "target", "extractor", "tau_end"}
     rows = RunFolder(run).rows("stats.jsonl")
     assert rows[-1].keys() >= {
         "seen",
