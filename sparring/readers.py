@@ -14,6 +14,7 @@ from . import data as data_room
 from . import generators, machine, show, tunes, worlds
 from . import report as report_room
 from . import sweep as sweeping
+from .data.spelling import Spelling
 from .evaluate import ahead
 from .evaluate import evaluate as measured
 from .extractors import EXTRACTORS, Making, make, taken, usual
@@ -232,6 +233,12 @@ def evaluate(
         r = Recipe.of(RunFolder(run).recipe())
         other = Recipe(data=str(against), size=r.size, fit=r.fit, past=r.past, condition="past" if r.past else None)
         data = open_data(r if against in (None, r.data) else other)
+        if (
+            isinstance(spec.x, Tokens)
+            and "spelling" in card
+            and data.spelling != (own := Spelling.of(card["spelling"]))
+        ):
+            data = data_room.respelled(data, own, spec.x)
         against = against or r.data
     else:
         if against is None:
@@ -353,6 +360,8 @@ def _pairs(search: dict[str, Any] | None, sheet: str | None) -> list[str]:
 def _samples(what: str, data: data_room.Dataset, n: int) -> tuple[Tensor, np.ndarray | None]:
     """Made samples of a folder or a file, n at most, and their classes, where they have some that the data has too."""
     folder = data_room.open(what, size=getattr(data.spec.x, "size", None), condition="none")
+    if data.spelling is not None and isinstance(data.spec.x, Tokens):
+        folder = data_room.respelled(folder, data.spelling, data.spec.x, whole=True)
     made = Examples(folder, WHOLE, n)
     return made.x, made.labels if set(folder.classes or ()) <= set(data.classes or ()) else None
 

@@ -105,6 +105,17 @@ def test_evaluate_and_diagnose_know_texts(run, capsys):
     assert sparring("diagnose", run, "--json") == 0
 
 
+def test_what_is_measured_is_in_the_same_tokens(run, tmp_path, capsys):
+    """Another file is read in the run's words, texts of anybody in those of the data."""
+    (tmp_path / "others.txt").write_text("\n".join(SAID[:60] + ["a zebra"]))
+    capsys.readouterr()
+    few = ["--measures", "unique,length", "-n", 60, "--json"]
+    assert sparring("evaluate", run, "--against", tmp_path / "others.txt", *few) == 0
+    assert json.loads(capsys.readouterr().out)["metrics"].keys() == {"unique", "length"}
+    assert sparring("evaluate", tmp_path / "others.txt", "--against", run.parent / "said.txt", *few) == 2
+    assert "a zebra" in capsys.readouterr().err
+
+
 def test_resumed_is_never_stopped(run, tmp_path):
     """As if killed before the last checkpoint; with dropout in D, a latent, and a baseline in memory."""
     copy = tmp_path / "run"

@@ -133,6 +133,17 @@ def test_lines_of_one_token_are_noted(opened):
     assert "--spelling characters" in "\n".join(summary(opened(NAMES, spelling="words")))
 
 
+def test_texts_may_be_said_in_the_tokens_of_others(opened):
+    ours, theirs = opened(SAID), opened(SAID[:100] + ["a zebra"] * 3, name="theirs.txt")
+    assert theirs.spec != ours.spec
+    again = data.respelled(theirs, ours.spelling, ours.spec.x)
+    assert again.spec == ours.spec
+    assert texts(again) == sorted(plain(text).strip() for text in SAID[:100])
+    assert "3 texts" in again.card["notes"][-1]
+    with pytest.raises(DataError, match="a zebra"):
+        data.respelled(theirs, ours.spelling, ours.spec.x, whole=True)
+
+
 def test_no_line_is_longer_than_any_text(opened):
     with pytest.raises(DataError, match="too long"):
         opened([c * (4 * ALWAYS + 1) for c in "abcdefghijklmnopq"])

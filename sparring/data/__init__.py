@@ -27,9 +27,21 @@ from .pictures import FITS
 from .sources import Source, find
 from .split import Dataset, Split
 from .store import by_class, load
+from .texts import respelled
 from .words import LONGEST, Vocabulary, by_caption
 
-__all__ = ["DataError", "Dataset", "Split", "Vocabulary", "batches", "open", "past_of", "places", "summary"]
+__all__ = [
+    "DataError",
+    "Dataset",
+    "Split",
+    "Vocabulary",
+    "batches",
+    "open",
+    "past_of",
+    "places",
+    "respelled",
+    "summary",
+]
 
 CONDITIONS = (None, "none", "class", "caption", "past")
 PAST = 2  # frames, if it is not said: the fewest that tell where things are heading

@@ -3,7 +3,8 @@
 import codecs
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from hashlib import blake2b
 from math import ceil
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 from ..spaces import Spec, Tokens, to_json
 from .errors import DataError, Problem
 from .spelling import How, Spelling, chosen, learn, plain
-from .split import hold_out
+from .split import Dataset, hold_out
 from .store import LEAST, listed
 
 SUFFIXES = (".txt", ".text")
@@ -57,9 +58,7 @@ def fill(
             "give --spelling characters, or lines that differ"
         )
     space = Tokens(1 + max(map(len, rows)), len(table.known))
-    x = np.zeros((len(rows), space.length), np.int16 if space.vocab < 2**15 else np.int32)
-    for i, row in enumerate(rows):
-        x[i, : len(row)] = row
+    x = padded(rows, space)
     progress(len(lines), len(lines))
 
     salt = str(seed).encode()
@@ -171,3 +170,36 @@ def notes(path: Path, rows: list[list[int]], keys: np.ndarray, problems: list[Pr
         yield f"lines differ in encoding; convert those, or the file: iconv -f latin1 -t utf-8 {path.name} > new.txt"
     if kinds["too long"]:
         yield f"{kinds['too long']:,} lines are too long to learn from; --length allows more tokens, and costs time"
+
+
+def respelled(data: Dataset, spelling: Spelling, space: Tokens, whole: bool = False) -> Dataset:
+    """The same texts in the tokens of others, so that both can be measured; DataError where that cannot be.
+
+    Texts that cannot be written so, or not in that length, are left out and noted; with `whole` they are refused.
+    """
+    if data.spelling is None:
+        raise DataError(f"{data.card['source']} holds no texts; measure like with like")
+    kept, lost = {}, []
+    for name, split in (("train", data.train), ("heldout", data.heldout)):
+        told = [data.spelling.read(row) for row in split.x.tolist()]
+        rows = [spelling.write(text) for text in told]
+        lost += [text for text, row in zip(told, rows) if row is None or len(row) > space.length]
+        fit = [row for row in rows if row is not None and len(row) <= space.length]
+        kept[name] = replace(split, x=padded(fit, space))
+    if lost and (whole or sum(map(len, kept.values())) < LEAST):
+        raise DataError(
+            f"{data.card['source']} has {len(lost):,} texts that the other side cannot write, such as {lost[0]!r}: "
+            "a word is unknown there, or they are too long; measure texts of one vocabulary"
+        )
+    notes = [f"{len(lost):,} texts of {data.card['source']} have unknown words or are too long, and are left out"]
+    card = data.card | {"notes": [*data.card.get("notes", []), *(notes if lost else [])]}
+    mark = blake2b(json.dumps([card["fingerprint"], spelling.asdict()]).encode(), digest_size=16).hexdigest()
+    return replace(data, spec=Spec(space), spelling=spelling, card=card | {"fingerprint": mark}, **kept)
+
+
+def padded(rows: Sequence[Sequence[int]], space: Tokens) -> np.ndarray:
+    """Rows of tokens in stored form, (N, L)."""
+    x = np.zeros((len(rows), space.length), np.int16 if space.vocab < 2**15 else np.int32)
+    for i, row in enumerate(rows):
+        x[i, : len(row)] = row
+    return x
