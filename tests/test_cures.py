@@ -313,7 +313,9 @@ def test_a_run_with_cures_resumes_exactly_and_its_generator_loads(tmp_path):
 def test_every_choice_is_written_out(tmp_path):
     assert main(["train", "digits", *SHORT, "--width", "4", "--run", str(tmp_path / "run")]) == 0
     asked = RunFolder(tmp_path / "run").recipe()
-    assert {k: asked[k] for k in recipe.NEUTRAL} == dict(norm="batch", group=4, kernels=0, pack=1, forget=0.0)
+    assert {k: asked[k] for k in recipe.NEUTRAL} == dict(
+        norm="batch", group=4, kernels=0, pack=1, forget=0.0, patches=1
+    )
 
 
 @pytest.mark.parametrize(

@@ -232,7 +232,7 @@ def test_large_sheets_are_packed(run):
 def test_written_samples_are_shown_as_text(run):
     for p in (run / "samples").iterdir():
         p.unlink()
-    show(Tokens(3, 3), torch.tensor([[0, 1, 2]]), run / "samples" / "00000300", words=["red", "eyes", "<b>"])
+    show(Tokens(3, 4), torch.tensor([[1, 2, 3]]), run / "samples" / "00000300", words=["", "red", " eyes", " <b>"])
     page = write(run).read_text()
     assert "<pre>red eyes &lt;b&gt;</pre>" in page
 

@@ -21,7 +21,7 @@ def refused(path, *words, **options):
 
 
 def test_missing(photos):
-    refused(photos.with_name("photo"), "photo does not exist; did you mean 'photos'?", "an .npz or an .npy")
+    refused(photos.with_name("photo"), "photo does not exist; did you mean 'photos'?", "an .npz, an .npy or a .txt")
     refused(photos.parent / "phots" / "deep" / "er", "did you mean 'photos'?")
 
 
