@@ -71,6 +71,11 @@ ROWS: dict[str, tuple[dict[str, Any], str, str]] = {  # options, what it does, w
         "a slope of one between real and fake, five turns of D",
         "Gulrajani et al. 2017",
     ),
+    "Wasserstein, zero-centred": (
+        dict(loss="wasserstein", r1=1.0, r2=1.0, gamma_end=1.0, critic_steps=5, beta1=0.0, beta2=0.9),
+        "no slope at real and at fake, five turns of D",
+        "Mescheder et al. 2018",
+    ),
     "R1 and R2": (dict(r1=1.0, r2=1.0, gamma_end=1.0), "no slope at real and at fake", "Mescheder et al. 2018"),
     "packing": (dict(pack=2), "D judges two samples at once", "Lin et al. 2018"),
     "unrolled": (dict(unroll=5), "G thinks five steps of D ahead", "Metz et al. 2017"),
@@ -78,6 +83,7 @@ ROWS: dict[str, tuple[dict[str, Any], str, str]] = {  # options, what it does, w
     "top-k": (dict(top_k=0.5), "G learns from the better half of its fakes", "Sinha et al. 2020"),
     "two time scales": (dict(lr_D=4e-3), "D learns at four times G's rate, not a tenth", "Heusel et al. 2017"),
     "RMSProp": (dict(optimizer="rmsprop"), "no momentum", "Tieleman & Hinton 2012"),
+    "Adam without momentum": (dict(beta1=0.0), "its first decay is 0, not .5", "Gulrajani et al. 2017"),
     "average generator": (dict(average=0.02), "a running mean of G is judged", "Karras et al. 2018"),
     "relativistic": (dict(loss="relativistic"), "a fake must be more real than a real", "Jolicoeur-Martineau 2018"),
     "relativistic, R1 and R2": (
