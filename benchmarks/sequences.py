@@ -26,7 +26,7 @@ from torch import Tensor
 import sparring
 from sparring import data, generators, machine, policy, worlds
 from sparring.losses import nonsaturating
-from sparring.metrics.likelihood import divergences
+from sparring.metrics.likelihood import divergences, entropy_gap
 from sparring.nets import sizes
 from sparring.policy import to_go
 from sparring.schedules import constant
@@ -87,10 +87,12 @@ def judged(place: Path, seed: int, n: int = 4000) -> dict[str, float]:
     real = data.open(world).heldout.take(range(n))[0].long()
     fake = generators.draw(G, spec, n, seed)
     score = lambda x: G.score(x).sum(1).double()  # type: ignore[operator]
-    exact = divergences(real, fake, world.logp, float(world.entropy), score)  # type: ignore[attr-defined]
+    exact = divergences(real, fake, world.logp, score)  # type: ignore[attr-defined]
+    gap, _ = entropy_gap(world.entropy, score(fake))  # type: ignore[attr-defined]
     told, of_real = world.judge(fake[:2000]), world.judge(real[:2000])
     found = {k: told[k] for k in ("valid", "valid_long", "unique", "length", "lengths_tv", "tokens_tv")}
-    found |= {"unique_gap": told["unique"] - of_real["unique"]} | {k: m.value for k, m in exact.items()}
+    found |= {"unique_gap": told["unique"] - of_real["unique"]} | {"entropy_gap": gap}
+    found |= {k: m.value for k, m in exact.items()}
     return {k: round(v, 4) for k, v in found.items()}
 
 
