@@ -90,8 +90,9 @@ def judged(place: Path, seed: int, n: int = 4000) -> dict[str, float]:
     exact = divergences(real, fake, world.logp, score)  # type: ignore[attr-defined]
     gap, _ = entropy_gap(world.entropy, score(fake))  # type: ignore[attr-defined]
     told, of_real = world.judge(fake[:2000]), world.judge(real[:2000])
-    found = {k: told[k] for k in ("valid", "valid_long", "unique", "length", "lengths_tv", "tokens_tv")}
-    found |= {"unique_gap": told["unique"] - of_real["unique"]} | {"entropy_gap": gap}
+    found = {k: told[k] for k in ("valid", "valid_long", "lengths_tv", "tokens_tv")}
+    found |= {"unique": told["different"], "length": told["tokens"], "entropy_gap": gap}
+    found |= {"unique_gap": told["different"] - of_real["different"]}
     found |= {k: m.value for k, m in exact.items()}
     return {k: round(v, 4) for k, v in found.items()}
 
