@@ -179,7 +179,7 @@ def cell(reached: dict[str, Any] | None) -> str:
 
 def told(reached: dict[str, Any]) -> dict[str, str]:
     """What the table says of a world, and to how many places."""
-    return {k: form for k, form in (("modes", "{:.3g}"), ("quality", "{:.2f}"), ("kl", "{:.2f}")) if k in reached}
+    return {k: form for k, form in (("modes", "{:.4g}"), ("quality", "{:.2f}"), ("kl", "{:.2f}")) if k in reached}
 
 
 def write(lines: list[dict[str, Any]]) -> None:
