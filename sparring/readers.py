@@ -180,10 +180,9 @@ def foresee(run: Path, G: Module, spec: Spec, card: dict[str, Any], asked: Asked
         assert c is not None
     else:
         c = data_room.past_of(Path(asked.source), spec.c)[None]
-    made = generators.roll(
-        G, spec, c.repeat_interleave(futures, 0), frames, asked.seed
-    )  # (pasts * futures, frames, ...)
-    whole = torch.cat([c.repeat_interleave(futures, 0), made], 1)
+    pasts = c.repeat_interleave(futures, 0)
+    made = generators.roll(G, spec, pasts, frames, asked.seed)  # (pasts * futures, frames, ...)
+    whole = torch.cat([pasts, made], 1)
 
     place = Path(asked.out) if asked.out else run / "drawn.webp"
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -193,7 +192,7 @@ def foresee(run: Path, G: Module, spec: Spec, card: dict[str, Any], asked: Asked
         show.film(whole, place)
     elif place.suffix == ".png":
         shown = torch.linspace(0, frames - 1, min(frames, 12)).round().long()
-        show.futures(c.repeat_interleave(futures, 0), made[:, shown], place)
+        show.futures(pasts, made[:, shown], place)
     else:
         raise RequestError(f"--out {asked.out}: futures are written as .webp, .gif, .png (strips) or .npy")
     what = f"{futures} futures of {frames} frames after {len(c)} past{'s' if len(c) > 1 else ''}"
@@ -228,6 +227,8 @@ def evaluate(
     run, place, card, c, score = Path(what), machine.pick(device, 0), {}, None, None
     named = {name: find(EXTRACTORS, name, "extractor") for name in (extractor or "").split(",") if name}
     is_run = (run / "recipe.yaml").exists()
+    if sweep is not None and not is_run:
+        raise RequestError(f"--sweep {sweep} samples a generator at many temperatures, and {what} is no run")
     if is_run:
         G, spec, card = generators.load_generator(run / "generator")
         r = Recipe.of(RunFolder(run).recipe())
@@ -285,8 +286,6 @@ def evaluate(
     found = reports[0] | {"also": also} | ({} if search is None else {"copies": search})
     lines = _tables(reports) + _beside(found) + _pairs(search, copies)
     if sweep is not None:
-        if not is_run:
-            raise RequestError(f"--sweep {sweep} samples a generator at many temperatures, and {what} is no run")
         rows = sweeping.sweep(G, spec, real, seed=seed)
         found |= {"sweep": rows}
         lines += sweeping.lines(rows, sweeping.draw(rows, Path(sweep)))
