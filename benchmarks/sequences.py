@@ -1,6 +1,7 @@
-"""Texts: what REINFORCE reaches from scratch on the grammar, what it does without a critic to listen to, what it costs.
+"""Texts: what each way of writing reaches where the whole law is known, what fails as it must, what it costs.
 
-    python benchmarks/sequences.py grammar controls speed [--seeds 3]
+    python benchmarks/sequences.py grammar gumbel likelihood pretrained english oracle [--seeds 3]
+    python benchmarks/sequences.py small anchors controls speed
 
 Each part writes results/sequences-PART.json, and keeps the seeds of the same command that are there already.
 """
@@ -18,6 +19,7 @@ import time
 from collections.abc import Callable
 from datetime import date
 from functools import partial
+from math import inf, log
 from pathlib import Path
 
 import torch
@@ -32,9 +34,21 @@ from sparring.policy import to_go
 from sparring.schedules import constant
 from sparring.spaces import Spec, Tokens
 from sparring.train import Method, State, step
+from sparring.worlds import oracle
+from sparring.worlds.automaton import Strings
+from sparring.worlds.oracle import Oracle
 
 RESULTS = Path(__file__).parent / "results"
 BARS = {"valid": (0.95, 1.0), "forward_kl": (0.0, 0.15), "entropy_gap": (-0.4, 0.4), "unique_gap": (-0.04, 0.04)}
+ROWS: dict[str, tuple[str, dict[str, tuple[float, float]]]] = {  # what is asked for, and what of it
+    "grammar": ("grammar", BARS),
+    "gumbel": ("grammar --route gumbel", {"valid": (0.85, 1.0), "forward_kl": (0.0, 0.5)}),
+    "likelihood": ("grammar --route likelihood", {}),
+    "pretrained": ("grammar --pretrain 100000", {}),
+    "english": ("english --samples 1000000", {"nesting": (0.85, 1.0), "agreement": (0.85, 1.0)}),
+    "oracle": ("oracle", {}),
+    "oracle-likelihood": ("oracle --route likelihood", {}),
+}
 SHORT = ("--samples", "100000")
 CONTROLS = {  # what takes the critic's word away, and what listens too far ahead
     "as it is": SHORT,
@@ -56,16 +70,16 @@ def shuffled(d: Tensor) -> Tensor:
     return r[torch.randperm(len(r))].view_as(d)
 
 
-def trained(options: tuple[str, ...], seed: int) -> dict:
-    """`sparring train grammar` with these options: what it reached by the exact law, and what it cost."""
+def trained(data: str, options: tuple[str, ...], seed: int) -> dict:
+    """`sparring train DATA` with these options: what it reached by the exact law, and what it cost."""
     with tempfile.TemporaryDirectory() as scratch:
         run, before = Path(scratch) / "run", resource.getrusage(resource.RUSAGE_CHILDREN)
-        command = ["-m", "sparring", "train", "grammar", *options, "--seed", str(seed), "--threads", "1"]
+        command = ["-m", "sparring", "train", data, *options, "--seed", str(seed), "--threads", "1"]
         root = str(Path(__file__).parent.parent)
         subprocess.run(
             [sys.executable, *command, "--run", str(run)],
             env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": root},
-            capture_output=True,
+            stdout=subprocess.DEVNULL,
             check=True,
             cwd=root,
         )
@@ -82,38 +96,101 @@ def lines(path: Path) -> list[str]:
 
 def judged(place: Path, seed: int, n: int = 4000) -> dict[str, float]:
     """Exact measures of n texts of a saved generator, and n held-out ones."""
-    world = worlds.open("grammar")
-    G, spec, _ = generators.load_generator(place)
+    G, spec, card = generators.load_generator(place)
+    world = worlds.open("grammar" if card["data"].startswith("few") else card["data"])
     real = data.open(world).heldout.take(range(n))[0].long()
     fake = generators.draw(G, spec, n, seed)
     score = lambda x: G.score(x).sum(1).double()  # type: ignore[operator]
     exact = divergences(real, fake, world.logp, score)  # type: ignore[attr-defined]
     gap, _ = entropy_gap(world.entropy, score(fake))  # type: ignore[attr-defined]
     told, of_real = world.judge(fake[:2000]), world.judge(real[:2000])
-    found = {k: told[k] for k in ("valid", "valid_long", "lengths_tv", "tokens_tv")}
-    found |= {"unique": told["different"], "length": told["tokens"], "entropy_gap": gap}
-    found |= {"unique_gap": told["different"] - of_real["different"]}
+    found = {"unique": told.pop("different"), **told, "entropy_gap": gap}
+    found |= {"unique_gap": found["unique"] - of_real["different"]}
     found |= {k: m.value for k, m in exact.items()}
     return {k: round(v, 4) for k, v in found.items()}
 
 
-def grammar(seeds: int) -> None:
-    """The default recipe, over seeds."""
-    command = "sparring train grammar --seed N --threads 1"
-    rows = known("grammar", command)
+def reached(part: str, seeds: int) -> None:
+    """One recipe, over seeds."""
+    asked, bars = ROWS[part]
+    command = f"sparring train {asked} --seed N --threads 1"
+    rows = known(part, command)
     for seed in range(seeds):
         if seed not in {row["seed"] for row in rows}:
-            rows.append(trained((), seed))
-            write("grammar", command, held=held(rows), bars=BARS, over_seeds=spread(rows), seeds=rows)
+            rows.append(trained(asked.split()[0], tuple(asked.split()[1:]), seed))
+            verdict = dict(held=held(rows, bars), bars=bars) if bars else {}
+            write(part, command, **verdict, over_seeds=spread(rows), seeds=rows)
 
 
-def held(rows: list[dict]) -> bool:
-    return all(low <= row[k] <= high for row in rows for k, (low, high) in BARS.items())
+def held(rows: list[dict], bars: dict[str, tuple[float, float]]) -> bool:
+    return all(low <= row[k] <= high for row in rows for k, (low, high) in bars.items())
 
 
 def spread(rows: list[dict]) -> dict:
     both = lambda v: {"mean": round(statistics.mean(v), 4), "min": min(v), "max": max(v)}
-    return {k: both([row[k] for row in rows]) for k in (*BARS, "reverse_kl", "cpu_seconds")}
+    numbers = [k for k, v in rows[0].items() if isinstance(v, float)]
+    return {k: both([row[k] for row in rows]) for k in numbers}
+
+
+FEW = 500
+SMALL = ("", "--forget 0.5", *(f"--route likelihood --samples {n}" for n in (8_000, 16_000, 32_000, 64_000, 128_000)))
+
+
+def few() -> Strings:
+    """The grammar's texts, of which there are 500 to learn from."""
+    world = worlds.open("grammar")
+    world.name, world.examples = "few-grammar", (FEW, world.examples[1])
+    return world  # type: ignore[return-value]
+
+
+def small(seeds: int) -> None:
+    """500 texts to learn from: the game, and likelihood stopped at each of many lengths, the best of which is early
+    stopping by the very measure that judges it."""
+    command = "sparring train benchmarks.sequences:few OPTIONS --seed N --threads 1"
+    rows = known("small", command)
+    for seed in range(seeds):
+        for options in SMALL:
+            if (options, seed) not in {(r["options"], r["seed"]) for r in rows}:
+                found = trained("benchmarks.sequences:few", tuple(options.split()), seed)
+                rows.append({"options": options, **found})
+                each = {o: spread([r for r in rows if r["options"] == o]) for o in {r["options"]: 0 for r in rows}}
+                write("small", command, over_seeds=each, seeds=rows)
+
+
+def anchors(seeds: int, n: int = 5_000) -> None:
+    """What lies between a generator and the oracle, in nats a token: likelihood alone is won by cheaters."""
+    found: dict[str, object] = {}
+    for vocab in (100, 500, 5000):
+        drawn = [Oracle(vocab, seed=seed) for seed in range(seeds)]
+        told = [of_anchors(world, n) for world in drawn]
+        found[str(vocab)] = {k: {m: mean_of([t[k][m] for t in told]) for m in v} for k, v in told[0].items()}
+    command = f"python benchmarks/sequences.py anchors --seeds {seeds}"
+    write("anchors", command, oracles="N(0, 1) weights, 20 tokens, one for each seed", found=found)
+    print(json.dumps(found, indent=1))
+
+
+def of_anchors(world: Oracle, n: int) -> dict[str, dict[str, float]]:
+    """nll under the oracle; both divergences where the law of the anchor is known."""
+    L, real = world.length, world.draw(n, 1)[0]
+    p = world.logp(real) / L
+    found = {"real": {"nll": -p.mean().item(), "entropy": world.entropy / L}}
+    made = oracle.anchors(world, n)
+    for name, x in made.items():
+        found[name] = {"nll": -world.logp(x).mean().item() / L, "different": len(x.unique(dim=0)) / n}
+    law = {"uniform": lambda x: torch.full((len(x),), -log(world.vocab))}
+    for by in (1.25, 1.5, 2.0):
+        law[f"sharpened {by:g}"] = lambda x, by=by: world.logp(x, by) / L
+    for name, q in law.items():
+        x = made[name]
+        found[name]["forward_kl"] = (p - q(real)).mean().item()
+        found[name]["reverse_kl"] = q(x).mean().item() + found[name]["nll"]
+    found["replay"] |= {"forward_kl": inf, "reverse_kl": found["replay"]["nll"] - log(n) / L}
+    return found
+
+
+def mean_of(values: list[float]) -> object:
+    v = statistics.mean(values)
+    return {"mean": round(v, 3), "min": round(min(values), 3), "max": round(max(values), 3)} if v < inf else "infinite"
 
 
 def controls(seeds: int) -> None:
@@ -122,7 +199,7 @@ def controls(seeds: int) -> None:
     rows = {row["control"]: row for row in known("controls", command)}
     for name, options in CONTROLS.items():
         if name not in rows:
-            rows[name] = {"control": name, "options": " ".join(options), **trained(options, 0)}
+            rows[name] = {"control": name, "options": " ".join(options), **trained("grammar", options, 0)}
             write("controls", command, seeds=list(rows.values()))
 
 
@@ -220,7 +297,10 @@ def write(part: str, command: str, **told: object) -> None:
     (RESULTS / f"sequences-{part}.json").write_text(json.dumps(document, indent=1) + "\n")
 
 
-PARTS = {f.__name__: f for f in (grammar, controls, speed)}
+PARTS = {
+    **{part: partial(reached, part) for part in ROWS},
+    **{f.__name__: f for f in (small, anchors, controls, speed)},
+}
 
 
 def main() -> None:

@@ -119,7 +119,7 @@ class Oracle:
         return torch.cat([self.write(part, sharpness) for part in chance.split(PART)] or [chance.short()]), None
 
     @torch.no_grad()
-    def laws(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def laws(self, x: Tensor, sharpness: float = 1.0) -> tuple[Tensor, Tensor]:
         """log p of each token given those before, and the entropy of the law it was drawn from, both (N, L) float64.
 
         -inf where a text has ended: the oracle's never do.
@@ -129,6 +129,7 @@ class Oracle:
             (word, state), rows = self.begin(len(part)), []
             for token in part.unbind(1):
                 logp, state = self.follow(word, state)
+                logp = (sharpness * logp).log_softmax(1)
                 word = (token - 1).clamp_min(0)
                 of_token = torch.where(token == END, -torch.inf, logp.gather(1, word[:, None])[:, 0])
                 rows.append(torch.stack([of_token, -(logp.exp() * logp).sum(1)]))
@@ -137,9 +138,9 @@ class Oracle:
             entropies.append(of_part[1])
         return torch.cat(logps), torch.cat(entropies)
 
-    def logp(self, x: Tensor) -> Tensor:
-        """log p of whole texts (N,)."""
-        return self.laws(x)[0].sum(1)
+    def logp(self, x: Tensor, sharpness: float = 1.0) -> Tensor:
+        """log p of whole texts (N,), or that of the cheater who writes by `sharpness`."""
+        return self.laws(x, sharpness)[0].sum(1)
 
     @cached_property
     def entropy(self) -> float:
