@@ -135,9 +135,10 @@ def evaluate(argv: Sequence[str]) -> int:
     p.add_argument("--device", type=str, default="auto", help="cpu, cuda or auto")
     p.add_argument("--json", action="store_true", help="print one JSON document")
     args = _with_positional(p, argv, "what", "a run's folder, or a folder, zip or .npy of samples")
-    from . import readers
+    from . import measuring
 
-    return _print(readers.evaluate(**{k: v for k, v in vars(args).items() if k != "json"}), args.json)
+    asked = measuring.Asked(**{k: v for k, v in vars(args).items() if k != "json"})
+    return _print(measuring.evaluate(asked), args.json)
 
 
 def diagnose(argv: Sequence[str]) -> int:

@@ -1,4 +1,4 @@
-"""What is done with runs once they exist: draw from them, measure them, compare them, show them."""
+"""What is done with runs once they exist: draw from them, go on from them, compare them, show them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,22 +11,13 @@ from torch.nn import Module
 
 from . import asked as asking
 from . import data as data_room
-from . import generators, machine, show, tunes, worlds
+from . import generators, show, tunes, worlds
 from . import report as report_room
-from . import sweep as sweeping
-from .data.spelling import Spelling
-from .evaluate import ahead
-from .evaluate import evaluate as measured
-from .extractors import EXTRACTORS, Making, make, taken, usual
 from .folder import RunFolder
-from .metrics import chosen
-from .metrics.copies import copies as look_for_copies
-from .names import RequestError, find
-from .progress import bar
+from .names import RequestError
 from .run import open_data
 from .settings import Recipe
-from .sides import WHOLE, Examples, check
-from .spaces import Frames, Image, Label, Spec, Tokens
+from .spaces import Frames, Label, Spec, Tokens
 
 
 class Asked(NamedTuple):
@@ -197,198 +188,6 @@ def foresee(run: Path, G: Module, spec: Spec, card: dict[str, Any], asked: Asked
         raise RequestError(f"--out {asked.out}: futures are written as .webp, .gif, .png (strips) or .npy")
     what = f"{futures} futures of {frames} frames after {len(c)} past{'s' if len(c) > 1 else ''}"
     return {"out": str(place), "n": len(made), "seen": card["seen"], "lines": [f"{what} at {card['seen']:,}: {place}"]}
-
-
-def evaluate(
-    what: str,
-    against: str | None,
-    n: int,
-    seed: int,
-    extractor: str | None = None,
-    weights: str | None = None,
-    resize: str | None = None,
-    minutes: float = 5.0,
-    device: str = "auto",
-    measures: str | None = None,
-    copies: str | None = None,
-    sweep: str | None = None,
-    beside: str | None = None,
-) -> dict[str, Any]:
-    """Measures a run's average generator, or a folder or array of samples, against held-out data.
-
-    extractor: names with commas between, or None for the usual ones; each gives a report of its own.
-    measures: names with commas between, "all", or None for the usual ones; copies: a file for the suspicious pairs.
-    sweep: a file for the curve of a run that writes, over the temperature of sampling.
-    beside: runs that foresee, with commas between, such as regressions, to be held against the same frames.
-    """
-    wanted = None if measures is None else _chosen(measures)
-    if minutes <= 0:
-        raise RequestError(f"--minutes {minutes:g} must be above 0")
-    run, place, card, c, score = Path(what), machine.pick(device, 0), {}, None, None
-    named = {name: find(EXTRACTORS, name, "extractor") for name in (extractor or "").split(",") if name}
-    is_run = (run / "recipe.yaml").exists()
-    if sweep is not None and not is_run:
-        raise RequestError(f"--sweep {sweep} samples a generator at many temperatures, and {what} is no run")
-    if is_run:
-        G, spec, card = generators.load_generator(run / "generator")
-        r = Recipe.of(RunFolder(run).recipe())
-        other = Recipe(data=str(against), size=r.size, fit=r.fit, past=r.past, condition="past" if r.past else None)
-        data = open_data(r if against in (None, r.data) else other)
-        if (
-            isinstance(spec.x, Tokens)
-            and "spelling" in card
-            and data.spelling != (own := Spelling.of(card["spelling"]))
-        ):
-            data = data_room.respelled(data, own, spec.x)
-        against = against or r.data
-    else:
-        if against is None:
-            raise RequestError(f"{what} is no run, so say what to measure it against: --against DATA")
-        data = open_data(Recipe(data=against))
-    if is_run:  # what was trained on does not count
-        some = {"real": Examples(data, ("heldout",), n), "others": Examples(data, ("train",), n)}
-        real, told = some["real"].x, some["real"].labels if isinstance(spec.c, Label) else None
-        c = data.heldout.take(range(len(real)))[1] if spec.c is not None else None
-        fake = generators.draw(G, spec, len(real), seed, c)
-        score = generators.scorer(G, spec)
-    else:
-        some = {"real": Examples(data, WHOLE, n)}
-        real = some["real"].x
-        fake, told = _samples(what, data, len(real))
-        if len(rest := Examples(data, WHOLE, n + len(fake), n)) == len(fake):
-            some["others"] = rest
-    labels = {side: examples.labels for side, examples in some.items()} | {"fake": told}
-    check(wanted if wanted and measures != "all" else (), data, labels, named)
-    others_ahead = _others_ahead(beside, spec if is_run else None, c, seed)
-    if fake.shape[1:] != real.shape[1:]:
-        raise RequestError(
-            f"samples are {tuple(fake.shape[1:])}, {against} is {tuple(real.shape[1:])}; measure like with like"
-        )
-
-    search = None if copies is None else _search(data, n, fake, Path(copies))
-    m, reports = Making(data, weights, minutes, bar=bar), []
-    for look in make(named or dict.fromkeys(usual(data.spec.x, weights)), m, resize):
-        look.to(place)
-        known = {side: examples.features(look, m) for side, examples in some.items()}
-        known["fake"] = taken(look, fake, data.spec.x, bar, "samples")
-        world = None if reports else data.world
-        options = dict(seed=seed, c=c, score=None if reports else score, measures=wanted, data=against)
-        options |= dict(known=known, labels=labels, split="heldout" if is_run else "all")
-        options |= {"others": some["others"].x} if "others" in some else {}
-        found: dict[str, Any] = dict(measured(real, fake, data.spec, world, look, **options))  # type: ignore[arg-type]
-        found["notes"] += getattr(look, "notes", [])
-        reports.append(found)
-        if is_run:
-            RunFolder(run).append("evaluations.jsonl", {"seen": card["seen"], "player": "average", **found})
-    for name, made in others_ahead.items():
-        reports[0]["beside"][name] = ahead(real, made, c, data.world)  # type: ignore[arg-type]
-    also = [{k: found[k] for k in ("extractor", "resize", "metrics", "ceiling", "notes")} for found in reports[1:]]
-    found = reports[0] | {"also": also} | ({} if search is None else {"copies": search})
-    lines = _tables(reports) + _beside(found) + _pairs(search, copies)
-    if sweep is not None:
-        rows = sweeping.sweep(G, spec, real, seed=seed)
-        found |= {"sweep": rows}
-        lines += sweeping.lines(rows, sweeping.draw(rows, Path(sweep)))
-    return found | {"lines": lines}
-
-
-def _others_ahead(beside: str | None, spec: Spec | None, c: Tensor | None, seed: int) -> dict[str, Tensor]:
-    """What other runs make of the same pasts, by their names."""
-    found = {}
-    for name in filter(None, (beside or "").split(",")):
-        if spec is None or not isinstance(spec.c, Frames):
-            raise RequestError(f"--beside {name} is for runs that foresee; use sparring compare for others")
-        RunFolder(name).recipe()
-        G, its, _ = generators.load_generator(Path(name) / "generator")
-        if its != spec:
-            raise RequestError(f"--beside {name} makes {its.x} from {its.c}, not {spec.x} from {spec.c}")
-        found[name] = generators.draw(G, its, len(c), seed, c)  # type: ignore[arg-type]
-    return found
-
-
-def _beside(found: dict[str, Any]) -> list[str]:
-    """Next frames of this run beside those of others: a column each."""
-    if not found["beside"]:
-        return []
-    columns = {"this": {"metrics": found["metrics"], "truth": found["truth"]}, **found["beside"]}
-    rows = ["", f"  {'the next frame':16s} " + " ".join(f"{Path(name).name[-14:]:>14s}" for name in columns)]
-    for kind in ("metrics", "truth"):
-        for name in found["beside"]["copy-last"][kind]:
-            cells = (column[kind].get(name) for column in columns.values())
-            values = (cell["value"] if isinstance(cell, dict) else cell for cell in cells)
-            rows.append(f"    {name:14s} " + " ".join(f"{'-' if v is None else format(v, '.4g'):>14s}" for v in values))
-    return rows
-
-
-def _chosen(names: str) -> dict[str, Any]:
-    try:
-        return chosen(names)
-    except ValueError as error:
-        raise RequestError(f"--measures: {error}") from error
-
-
-def _search(data: data_room.Dataset, n: int, fake: Tensor, sheet: Path, most: int = 10_000) -> dict[str, Any]:
-    """The search for copies among the first 10,000 training samples; the pairs go to a sheet, made beside training."""
-    train, heldout = Examples(data, ("train",), most).x, Examples(data, ("heldout",), n).x
-    try:
-        found = look_for_copies(train, heldout, fake, data.spec.x)
-    except ValueError as error:
-        raise RequestError(f"--copies: {error}") from error
-    if isinstance(data.spec.x, Image | Frames):  # a pair is one tile: the made one at the left of the training one
-        both = torch.stack([torch.cat([fake[i], train[j]], -1) for i, j, _ in found.pairs])
-        both = both if isinstance(data.spec.x, Image) else both[:, -1]
-        sheet.parent.mkdir(parents=True, exist_ok=True)
-        show.show(Image(both.shape[1], both.shape[-1]), both, sheet, columns=4)
-    return found.asdict()
-
-
-def _pairs(search: dict[str, Any] | None, sheet: str | None) -> list[str]:
-    if search is None:
-        return []
-    rows = ["", f"  {search['verdict']}", f"    {'way of copying':16s} suspicious   held-out   by chance once in"]
-    for way, s in search["ways"].items():
-        often = f"{1 / s['p']:.3g}" if s["p"] > 0 else "never"
-        rows.append(f"    {way:16s} {s['share']:10.1%} {s['usual']:10.1%}   {often}")
-    mine, real = search["authenticity"], search["authenticity_heldout"]
-    rows.append(f"    authenticity     {_number(mine)}   held-out {real['value']:.4g}")
-    if search["c_t"]:
-        rows.append(f"    c_t              {_number(search['c_t'])}   below -3 is copying")
-    return [*rows, f"    pairs, made at the left of training, most suspicious first: {sheet}"]
-
-
-def _samples(what: str, data: data_room.Dataset, n: int) -> tuple[Tensor, np.ndarray | None]:
-    """Made samples of a folder or a file, n at most, and their classes, where they have some that the data has too."""
-    folder = data_room.open(what, size=getattr(data.spec.x, "size", None), condition="none")
-    if data.spelling is not None and isinstance(data.spec.x, Tokens):
-        folder = data_room.respelled(folder, data.spelling, data.spec.x, whole=True)
-    made = Examples(folder, WHOLE, n)
-    return made.x, made.labels if set(folder.classes or ()) <= set(data.classes or ()) else None
-
-
-def _tables(reports: list[dict[str, Any]]) -> list[str]:
-    """A table for each extractor, every measure beside what real samples get; then what the world knows."""
-    first = reports[0]
-    held = " held-out" if first["split"] == "heldout" else ""
-    rows = [f"{first['n_fake']:,} samples against {first['n_real']:,}{held} of {first['data']}"]
-    for found in reports:
-        rows += ["", f"  {'features by ' + found['extractor']:58s} real against real"]
-        for name, m in found["metrics"].items():
-            best = found["ceiling"].get(name)
-            better = f"{m['better']} is better"
-            rows.append(f"    {name:16s} {_number(m):22s} {better:16s} {_number(best) if best else ''}")
-        rows += [f"    note: {note}" for note in found["notes"]]
-    if first["truth"]:
-        rows += ["", f"  {'known truth':58s} real"]
-    for name, value in first["truth"].items():
-        best = first["ceiling"].get(name)
-        told = "not known" if value is None else f"{value:.4g}"
-        rows.append(f"    {name:16s} {told:>10s} {'' if best is None else f'{best:38.4g}'}")
-    return rows
-
-
-def _number(m: dict[str, Any]) -> str:
-    value, se = (None if m[k] is None else float(f"{m[k]:.4g}") for k in ("value", "se"))
-    return f"{'infinite' if value is None else format(value, '.4g'):>10s}" + ("" if se is None else f" ± {se:.2g}")
 
 
 def compare(runs: list[Path], out: Path) -> dict[str, Any]:

@@ -22,6 +22,12 @@ TEMPERATURES = (0.4, 0.55, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5)
 MEASURED = {name: ON_WORDS[name] for name in ("lm", "reverse_lm", "bleu", "self_bleu", "unique")}
 
 
+def check(spec: Spec) -> None:
+    """RequestError where nothing is written, or not freely."""
+    if not isinstance(spec.x, Tokens) or spec.c is not None:
+        raise RequestError("--sweep is of a run that writes texts, freely")
+
+
 @torch.no_grad()
 def sweep(
     G: Module, spec: Spec, real: Tensor, temperatures: Sequence[float] = TEMPERATURES, seed: int = 0, batch: int = 250
@@ -31,8 +37,7 @@ def sweep(
     A row has `temperature`, and of each measure its value, standard error and which way is better.  The last is that
     of the real ones, one half against the other, at temperature None.  RequestError for a G that has no temperature.
     """
-    if not isinstance(spec.x, Tokens) or spec.c is not None:
-        raise RequestError("--sweep is of a run that writes texts, freely")
+    check(spec)
     z = G.prior.sample(len(real), generator("draw", seed))  # type: ignore[union-attr]
     rows = []
     for t in temperatures:

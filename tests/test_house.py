@@ -29,7 +29,7 @@ FLOORS = [  # a file imports only from floors below its own
     {"recipe", "ways", "asked", "defaults", "sides"},
     {"generators"},
     {"sheets", "sweep"},
-    {"run", "autopilot", "doctor", "readers", "lab", "studio"},
+    {"run", "autopilot", "doctor", "readers", "measuring", "lab", "studio"},
     {"cli"},
     {"__main__"},
 ]
@@ -49,6 +49,7 @@ SAME_FLOOR = {
     ("extractors", "data"),
     ("recipe", "defaults"),
     ("readers", "run"),
+    ("measuring", "run"),
     ("run", "autopilot"),
     ("autopilot", "run"),  # only as a type
     ("doctor", "run"),

@@ -172,6 +172,15 @@ def test_evaluate_measures_samples_of_anybody(straight, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["truth"]["quality"] < 0.2
 
 
+def test_a_sweep_of_what_does_not_write_is_refused_before_anything_is_measured(straight, tmp_path, capsys):
+    rows = RunFolder(straight[0]).rows("evaluations.jsonl")
+    for what, options in ((straight[0], []), (tmp_path, ["--against", "ring"])):
+        assert sparring("evaluate", what, *options, "--sweep", tmp_path / "curve.png") == 2
+        assert "--sweep" in capsys.readouterr().err
+    assert RunFolder(straight[0]).rows("evaluations.jsonl") == rows
+    assert not list(tmp_path.iterdir())
+
+
 def test_compare_and_report(straight, tmp_path, capsys):
     assert sparring("compare", straight[0], straight[0], "--out", tmp_path / "both.html", "--json") == 0
     assert len(json.loads(capsys.readouterr().out)["rows"]) == 2

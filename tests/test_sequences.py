@@ -105,6 +105,17 @@ def test_evaluate_and_diagnose_know_texts(run, capsys):
     assert sparring("diagnose", run, "--json") == 0
 
 
+def test_a_sweep_is_a_curve_over_the_temperature(run, tmp_path, capsys):
+    capsys.readouterr()
+    curve = tmp_path / "curve.png"
+    assert sparring("evaluate", run, "-n", 60, "--measures", "unique", "--sweep", curve, "--json") == 0
+    *rows, real = json.loads(capsys.readouterr().out)["sweep"]
+    heat = [row["temperature"] for row in rows]
+    assert heat == sorted(heat) and 1.0 in heat and real["temperature"] is None
+    assert rows[0]["unique"]["value"] <= rows[-1]["unique"]["value"]
+    assert curve.stat().st_size > 1000
+
+
 def test_what_is_measured_is_in_the_same_tokens(run, tmp_path, capsys):
     """Another file is read in the run's words, texts of anybody in those of the data."""
     (tmp_path / "others.txt").write_text("\n".join([*SAID[:60], "a zebra"]))

@@ -1,0 +1,287 @@
+"""Made samples held against real ones: those of a run's generator, or of a folder, zip or array."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import Module
+
+from . import data as data_room
+from . import generators, machine, show
+from . import sweep as sweeping
+from .data import Dataset
+from .data.spelling import Spelling
+from .evaluate import ahead
+from .evaluate import evaluate as measured
+from .extractors import EXTRACTORS, Making, make, taken, usual
+from .folder import RunFolder
+from .metrics import chosen
+from .metrics.copies import copies as look_for_copies
+from .names import RequestError, find
+from .progress import bar
+from .run import open_data
+from .settings import Recipe
+from .sides import WHOLE, Examples, check
+from .spaces import Frames, Image, Label, Spec, Tokens
+
+
+class Asked(NamedTuple):
+    """What `sparring evaluate` was asked for."""
+
+    what: str  # a run's folder, or a folder, zip or array of samples
+    against: str | None = None  # data; None for what the run was trained on
+    n: int = 5000  # samples of each side, at most
+    seed: int = 0
+    measures: str | None = None  # names with commas between, or all; None for the usual ones
+    extractor: str | None = None  # names with commas between, None for the usual ones; each has a report of its own
+    weights: str | None = None
+    resize: str | None = None
+    minutes: float = 5.0  # of learning an extractor, at most
+    device: str = "auto"
+    copies: str | None = None  # a file for the suspicious pairs
+    sweep: str | None = None  # a file for the curve of a run that writes, over the temperature of sampling
+    beside: str | None = None  # runs that foresee, with commas between, to be held against the same frames
+
+
+class Run(NamedTuple):
+    """A run as it is measured: its average generator, and what that was made by."""
+
+    folder: RunFolder
+    recipe: Recipe
+    G: Module
+    spec: Spec
+    card: dict[str, Any]
+
+
+class Sides(NamedTuple):
+    """What is held against what."""
+
+    data: Dataset
+    name: str  # of the data, as it was asked for
+    split: str  # "heldout" where a run was trained on the rest, or "all"
+    examples: dict[str, Examples]  # "real", and "others" where there are more of them
+    fake: Tensor  # (n, ...) in stored form
+    told: np.ndarray | None  # classes of `fake` (n,), where they are known
+    c: Tensor | None = None  # what `fake` was made from
+
+    @property
+    def real(self) -> Tensor:
+        return self.examples["real"].x
+
+    @property
+    def labels(self) -> dict[str, np.ndarray | None]:
+        return {side: examples.labels for side, examples in self.examples.items()} | {"fake": self.told}
+
+
+def evaluate(asked: Asked) -> dict[str, Any]:
+    """A run's average generator, or samples, against held-out data: the document of `--json`, and its `lines`."""
+    wanted = None if asked.measures is None else _chosen(asked.measures)
+    if asked.minutes <= 0:
+        raise RequestError(f"--minutes {asked.minutes:g} must be above 0")
+    device = machine.pick(asked.device, 0)
+    named = {name: find(EXTRACTORS, name, "extractor") for name in _names(asked.extractor)}
+
+    run = opened(asked)
+    sides = samples_of_run(run, asked) if run else samples_that_lie(asked)
+    check(wanted if wanted and asked.measures != "all" else (), sides.data, sides.labels, named)
+    others = foreseen_by_others(asked, run, sides)
+    real, made = sides.real.shape[1:], sides.fake.shape[1:]
+    if made != real:
+        raise RequestError(f"samples are {tuple(made)}, {sides.name} is {tuple(real)}; measure like with like")
+
+    search = None if asked.copies is None else search_for_copies(sides, asked.n, Path(asked.copies))
+    found = []
+    for report in reports(asked, run, sides, wanted, named, device):
+        found.append(report)
+        if run:
+            run.folder.append("evaluations.jsonl", {"seen": run.card["seen"], "player": "average", **report})
+    for name, x in others.items():
+        found[0]["beside"][name] = ahead(sides.real, x, sides.c, sides.data.world)  # type: ignore[arg-type]
+
+    also = [{k: report[k] for k in ("extractor", "resize", "metrics", "ceiling", "notes")} for report in found[1:]]
+    document = found[0] | {"also": also} | ({} if search is None else {"copies": search})
+    lines = table(found) + table_of_frames(found[0]) + table_of_copies(search, asked.copies)
+    if asked.sweep is not None and run:
+        rows = sweeping.sweep(run.G, run.spec, sides.real, seed=asked.seed)
+        document |= {"sweep": rows}
+        lines += sweeping.lines(rows, sweeping.draw(rows, Path(asked.sweep)))
+    return document | {"lines": lines}
+
+
+def reports(
+    asked: Asked, run: Run | None, sides: Sides, wanted: Any, named: dict[str, Any], device: torch.device
+) -> Iterator[dict[str, Any]]:
+    """One for each extractor; what the world knows, and what G says of texts, stands in the first alone."""
+    data, space = sides.data, sides.data.spec.x
+    m = Making(data, asked.weights, asked.minutes, bar=bar)
+    options: dict[str, Any] = dict(seed=asked.seed, c=sides.c, measures=wanted, data=sides.name, split=sides.split)
+    options |= {"others": sides.examples["others"].x} if "others" in sides.examples else {}
+    world, score = data.world, generators.scorer(run.G, run.spec) if run else None
+
+    for look in make(named or dict.fromkeys(usual(space, asked.weights)), m, asked.resize):
+        look.to(device)
+        known = {side: examples.features(look, m) for side, examples in sides.examples.items()}
+        known["fake"] = taken(look, sides.fake, space, bar, "samples")
+        options |= dict(known=known, labels=sides.labels, score=score)
+        found = dict(measured(sides.real, sides.fake, data.spec, world, look, **options))  # type: ignore[arg-type]
+        found["notes"] += getattr(look, "notes", [])  # type: ignore[operator]
+        yield found
+        world = score = None
+
+
+# -- what is held against what ----------------------------------------------------------------------------------------
+
+
+def opened(asked: Asked) -> Run | None:
+    """The run that is measured; None where it is samples."""
+    folder = Path(asked.what)
+    if (folder / "recipe.yaml").exists():
+        G, spec, card = generators.load_generator(folder / "generator")
+        if asked.sweep is not None:
+            sweeping.check(spec)
+        return Run(RunFolder(folder), Recipe.of(RunFolder(folder).recipe()), G, spec, card)
+    if asked.sweep is not None:
+        raise RequestError(
+            f"--sweep {asked.sweep} samples a generator at many temperatures, and {asked.what} is no run"
+        )
+    return None
+
+
+def samples_of_run(run: Run, asked: Asked) -> Sides:
+    """As many samples of G as there are held-out examples: what was trained on does not count."""
+    r, spec = run.recipe, run.spec
+    against = r.data if asked.against is None else asked.against
+    other = Recipe(data=against, size=r.size, fit=r.fit, past=r.past, condition="past" if r.past else None)
+    data = open_data(r if against == r.data else other)
+    if isinstance(spec.x, Tokens) and "spelling" in run.card:
+        own = Spelling.of(run.card["spelling"])
+        data = data if data.spelling == own else data_room.respelled(data, own, spec.x)
+
+    examples = {"real": Examples(data, ("heldout",), asked.n), "others": Examples(data, ("train",), asked.n)}
+    real = examples["real"]
+    c = data.heldout.take(range(len(real)))[1] if spec.c is not None else None
+    fake = generators.draw(run.G, spec, len(real), asked.seed, c)
+    return Sides(data, against, "heldout", examples, fake, real.labels if isinstance(spec.c, Label) else None, c)
+
+
+def samples_that_lie(asked: Asked) -> Sides:
+    """Samples of a folder or a file; all of the data counts, for nothing was trained on it.
+
+    The classes of the samples are those of their subfolders, if the data has them all.
+    """
+    if asked.against is None:
+        raise RequestError(f"{asked.what} is no run, so say what to measure it against: --against DATA")
+    n, data = asked.n, open_data(Recipe(data=asked.against))
+    real = Examples(data, WHOLE, n)
+    folder = data_room.open(asked.what, size=getattr(data.spec.x, "size", None), condition="none")
+    if data.spelling is not None and isinstance(data.spec.x, Tokens):
+        folder = data_room.respelled(folder, data.spelling, data.spec.x, whole=True)
+
+    made = Examples(folder, WHOLE, len(real))
+    told = made.labels if set(folder.classes or ()) <= set(data.classes or ()) else None
+    rest = Examples(data, WHOLE, n + len(made.x), n)
+    examples = {"real": real} | ({"others": rest} if len(rest) == len(made.x) else {})
+    return Sides(data, asked.against, "all", examples, made.x, told)
+
+
+def foreseen_by_others(asked: Asked, run: Run | None, sides: Sides) -> dict[str, Tensor]:
+    """What other runs make of the same pasts, by their names."""
+    found = {}
+    for name in _names(asked.beside):
+        if run is None or not isinstance(run.spec.c, Frames):
+            raise RequestError(f"--beside {name} is for runs that foresee; use sparring compare for others")
+        RunFolder(name).recipe()
+        G, its, _ = generators.load_generator(Path(name) / "generator")
+        if its != run.spec:
+            raise RequestError(f"--beside {name} makes {its.x} from {its.c}, not {run.spec.x} from {run.spec.c}")
+        found[name] = generators.draw(G, its, len(sides.fake), asked.seed, sides.c)
+    return found
+
+
+def search_for_copies(sides: Sides, n: int, sheet: Path, most: int = 10_000) -> dict[str, Any]:
+    """Among the first 10,000 training samples.  The suspicious pairs go to a sheet, each one tile: the made sample at
+    the left of the training one."""
+    data, space = sides.data, sides.data.spec.x
+    train, heldout = Examples(data, ("train",), most).x, Examples(data, ("heldout",), n).x
+    try:
+        found = look_for_copies(train, heldout, sides.fake, space)
+    except ValueError as error:
+        raise RequestError(f"--copies: {error}") from error
+    if isinstance(space, Image | Frames):
+        both = torch.stack([torch.cat([sides.fake[i], train[j]], -1) for i, j, _ in found.pairs])
+        both = both if isinstance(space, Image) else both[:, -1]
+        sheet.parent.mkdir(parents=True, exist_ok=True)
+        show.show(Image(both.shape[1], both.shape[-1]), both, sheet, columns=4)
+    return found.asdict()
+
+
+def _names(listed: str | None) -> list[str]:
+    return [name for name in (listed or "").split(",") if name]
+
+
+def _chosen(measures: str) -> dict[str, Any]:
+    try:
+        return chosen(measures)
+    except ValueError as error:
+        raise RequestError(f"--measures: {error}") from error
+
+
+# -- as text ----------------------------------------------------------------------------------------------------------
+
+
+def table(reports: list[dict[str, Any]]) -> list[str]:
+    """Of each extractor every measure beside what real samples get; then what the world knows."""
+    first = reports[0]
+    held = " held-out" if first["split"] == "heldout" else ""
+    rows = [f"{first['n_fake']:,} samples against {first['n_real']:,}{held} of {first['data']}"]
+    for found in reports:
+        rows += ["", f"  {'features by ' + found['extractor']:58s} real against real"]
+        for name, m in found["metrics"].items():
+            best = found["ceiling"].get(name)
+            better = f"{m['better']} is better"
+            rows.append(f"    {name:16s} {_number(m):22s} {better:16s} {_number(best) if best else ''}")
+        rows += [f"    note: {note}" for note in found["notes"]]
+    if first["truth"]:
+        rows += ["", f"  {'known truth':58s} real"]
+    for name, value in first["truth"].items():
+        best = first["ceiling"].get(name)
+        told = "not known" if value is None else f"{value:.4g}"
+        rows.append(f"    {name:16s} {told:>10s} {'' if best is None else f'{best:38.4g}'}")
+    return rows
+
+
+def table_of_frames(found: dict[str, Any]) -> list[str]:
+    """Next frames of this run beside those of others: a column each."""
+    if not found["beside"]:
+        return []
+    columns = {"this": {"metrics": found["metrics"], "truth": found["truth"]}, **found["beside"]}
+    rows = ["", f"  {'the next frame':16s} " + " ".join(f"{Path(name).name[-14:]:>14s}" for name in columns)]
+    for kind in ("metrics", "truth"):
+        for name in found["beside"]["copy-last"][kind]:
+            cells = (column[kind].get(name) for column in columns.values())
+            values = (cell["value"] if isinstance(cell, dict) else cell for cell in cells)
+            rows.append(f"    {name:14s} " + " ".join(f"{'-' if v is None else format(v, '.4g'):>14s}" for v in values))
+    return rows
+
+
+def table_of_copies(search: dict[str, Any] | None, sheet: str | None) -> list[str]:
+    """The verdict, how often each way of copying is suspected, and where the pairs are."""
+    if search is None:
+        return []
+    rows = ["", f"  {search['verdict']}", f"    {'way of copying':16s} suspicious   held-out   by chance once in"]
+    for way, s in search["ways"].items():
+        often = f"{1 / s['p']:.3g}" if s["p"] > 0 else "never"
+        rows.append(f"    {way:16s} {s['share']:10.1%} {s['usual']:10.1%}   {often}")
+    mine, real = search["authenticity"], search["authenticity_heldout"]
+    rows.append(f"    authenticity     {_number(mine)}   held-out {real['value']:.4g}")
+    if search["c_t"]:
+        rows.append(f"    c_t              {_number(search['c_t'])}   below -3 is copying")
+    return [*rows, f"    pairs, made at the left of training, most suspicious first: {sheet}"]
+
+
+def _number(m: dict[str, Any]) -> str:
+    value, se = (None if m[k] is None else float(f"{m[k]:.4g}") for k in ("value", "se"))
+    return f"{'infinite' if value is None else format(value, '.4g'):>10s}" + ("" if se is None else f" ± {se:.2g}")
