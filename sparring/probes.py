@@ -85,7 +85,9 @@ def probe(m: Method, s: State, p: Panel) -> dict[str, float]:
     condition/score: how much less a real example scores with another's condition, over the std of scores; of a critic
         that names classes, its log-probability of the class counts to the score.
     condition/within: how far another z moves a sample of the same condition, over the mean distance of real examples:
-        of those of one class, or, made from captions or points, of all.  Not where frames follow frames.
+        of those of one class, or, made from captions or points, of all.
+    condition/futures: of next frames, in the place of both, how far another z moves one, over how far real ones are
+        from the frame before.
     leak: share of fakes that lie nearer to transformed examples than to clear ones, beyond that of real examples.
     swing: rms distance of fakes from those of the average generator, over the mean distance of real examples; not of
         texts.
@@ -319,21 +321,18 @@ def condition(s: State, p: Panel, fake: Tensor, d_held: Tensor, k: int) -> dict[
     size = lambda x: x.flatten(1).norm(dim=1).mean()
     by_c = size(s.G(p.z[at], other[at]).float() - fake[at])
     by_z = size(s.G(p.z.roll(1, 0)[at], e[at]).float() - fake[at])
+    found = {"condition/sample": by_c / by_z.clamp_min(1e-9)}
+    if e.ndim == 5:  # past frames: with those of another clip, D's score means nothing
+        return found | {"condition/futures": by_z / size(y - e[:, -1]).clamp_min(1e-9)}
     lost = d_held[at] - score(s.D, y[at], other[at])
     if hasattr(s.D, "classify"):
         known = s.D.classify(y[at]).float().log_softmax(1)  # type: ignore[operator]
         lost = lost + known.gather(1, e[at, None])[:, 0] - known.gather(1, other[at, None])[:, 0]
-    found = {
-        "condition/sample": by_c / by_z.clamp_min(1e-9),
-        "condition/score": lost.mean() / d_held.std().clamp_min(1e-9),
-    }
-    if e.ndim < 4:  # past frames leave little to chance
-        alike = e[:, None] == e if e.ndim == 1 else torch.ones(len(e), len(e), dtype=torch.bool, device=e.device)
-        alike = alike & ~torch.eye(len(e), dtype=torch.bool, device=e.device)
-        apart = torch.cdist(y.flatten(1).float(), y.flatten(1).float())[alike]
-        if len(apart):
-            found["condition/within"] = by_z / apart.mean()
-    return found
+    found |= {"condition/score": lost.mean() / d_held.std().clamp_min(1e-9)}
+    alike = e[:, None] == e if e.ndim == 1 else torch.ones(len(e), len(e), dtype=torch.bool, device=e.device)
+    alike = alike & ~torch.eye(len(e), dtype=torch.bool, device=e.device)
+    apart = torch.cdist(y.flatten(1).float(), y.flatten(1).float())[alike]
+    return found | ({"condition/within": by_z / apart.mean()} if len(apart) else {})
 
 
 def writing(s: State, fake: Tensor, real: Tensor, c: Tensor | None) -> dict[str, Tensor]:

@@ -48,6 +48,10 @@ def plan(r: Recipe, data: Dataset, device: torch.device) -> tuple[Recipe, list[s
     r = replace(r, lr_D=r.lr if r.lr_D is None else r.lr_D, join=r.join or join(spec))
     past = spec.c.count if isinstance(spec.c, Frames) else None
     r = replace(r, condition=r.condition or ("past" if past else "none"), past=past)
+    if r.terms is None:
+        r = replace(r, terms=SEEKING if past and not r.micro else "")
+        if r.terms:
+            reasons.append(f"terms: {r.terms}, for D, which meets each past once, cannot tell one future from many")
     if r.mismatch is None:
         named = any("mismatch" in name for name in named_penalties(r))
         half = r.loss == "matching_aware" and r.condition in ("class", "caption") and not r.auxiliary
@@ -71,6 +75,8 @@ def plan(r: Recipe, data: Dataset, device: torch.device) -> tuple[Recipe, list[s
     return r, reasons
 
 
+OF_BATCHES = ("feature_matching", "mode_seeking")  # terms that take means over the whole batch
+SEEKING = "mode_seeking=0.01"  # of next frames, whose critic meets each past once
 NEUTRAL = dict(norm="none", group=1, kernels=0, pack=1, forget=0.0, patches=1)  # networks' options that do nothing
 TRUTHS = ("modes", "quality", "valid", "kl", "obeyed")  # of worlds, that a run may aim at
 
@@ -200,7 +206,7 @@ def contradictions(r: Recipe) -> Iterator[str]:
         yield f"--encoder {r.encoder} reads captions: give --condition caption, or leave it out"
     if r.interpolate and r.condition not in ("class", "caption"):
         yield f"--interpolate {r.interpolate:g} lies between conditions: give --condition class or caption, or drop it"
-    whole = [f"--terms {name}" for name in terms if name == "feature_matching"]
+    whole = [f"--terms {name}" for name in terms if name in OF_BATCHES]
     whole += [f"--{name} {value}" for name in ("unroll", "kernels") if (value := getattr(r, name))]
     if r.micro and whole:
         yield f"{whole[0]} needs the whole batch at once: leave out --micro, or take a smaller --batch"
@@ -359,7 +365,7 @@ def loss(r: Recipe) -> Loss:
 
 def named_terms(r: Recipe) -> dict[str, tuple[Any, float]]:
     """The terms of G's turn by name, each with its weight."""
-    return weighted(r.terms, TERMS, "term")
+    return weighted(r.terms or "", TERMS, "term")
 
 
 def named_penalties(r: Recipe) -> dict[str, tuple[Any, float]]:

@@ -31,7 +31,7 @@ def gumbel(temperature: Schedule = WARM, soft: bool = False) -> Route:
         fake = relaxed(tokens, logp, temperature(s.seen), soft)
         with torch.no_grad():
             d_real = D(x, c)
-        loss, stats = price_of_move(m, Move(s.G, D, z, c, x, fake, d_real, D(fake, c), s.memory, s.seen))
+        loss, stats = price_of_move(m, Move(s.G, D, z, c, c, x, fake, d_real, D(fake, c), s.memory, s.seen))
         written = mask(tokens)
         surprise = -((logp * tokens).sum(-1) * written).sum(1)
         return loss, stats | {"G/surprise": surprise.detach(), "G/tokens": written.sum(1)}

@@ -48,7 +48,7 @@ def unrolled(steps: int) -> Callable[..., tuple[Tensor, Stats]]:
             theta = {k: p - eta * g.view_as(p) for (k, p), g in zip(theta.items(), shared)}
 
         D = Look(Imagined(s.D, theta), glass)
-        return price_of_move(m, Move(s.G, D, z, c, x, fake, D(x, c), D(fake, fed), s.memory, s.seen))
+        return price_of_move(m, Move(s.G, D, z, c, fed, x, fake, D(x, c), D(fake, fed), s.memory, s.seen))
 
     return unrolled
 

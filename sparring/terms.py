@@ -47,6 +47,17 @@ def gradients(t: Move) -> Tensor:
     return torch.cat([(a - b).abs().flatten(1) for a, b in zip(steps(t.real), steps(t.fake))], 1).mean(1)
 
 
+def mode_seeking(t: Move) -> Tensor:
+    """E|z - z'| / E|G(z, c) - G(z', c)|, of two z for each c: what comes out must change with z (Mao et al. 2019).
+
+    A critic that meets each condition once cannot tell one answer from many, each right as often as it should be.  The
+    means are over the whole batch, as in `feature_matching`: where c leaves no choice, samples may stay alike.
+    """
+    other = partner(t.z)
+    apart = lambda a, b: parallel.mean_through(wide(a - b).abs().mean())
+    return (apart(t.z, other) / apart(t.fake, t.G(other, t.fed)).clamp_min(1e-6)).expand(len(t.fake))
+
+
 def classified(t: Move) -> Tensor:
     """Cross-entropy of the class that D tells of a generated sample: G draws what is known (Odena et al. 2017)."""
     return cross_entropy(wide(t.D.classify(t.fake)), t.c, reduction="none")  # type: ignore[arg-type]
@@ -68,4 +79,10 @@ def interpolated(generator: Callable[[Tensor, Tensor], Tensor], between: Callabl
     return interpolated
 
 
-TERMS: dict[str, Term] = {"feature_matching": feature_matching, "l1": l1, "l2": l2, "gradients": gradients}
+TERMS: dict[str, Term] = {
+    "feature_matching": feature_matching,
+    "mode_seeking": mode_seeking,
+    "l1": l1,
+    "l2": l2,
+    "gradients": gradients,
+}

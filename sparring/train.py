@@ -53,7 +53,7 @@ def pathwise(m: Method, s: State, x: Tensor, c: Tensor | None, z: Tensor) -> tup
     with torch.no_grad():
         d_real = D(x, c)
     fake = s.G(z, fed)
-    return price_of_move(m, Move(s.G, D, z, c, x, fake, d_real, D(fake, fed), s.memory, s.seen))
+    return price_of_move(m, Move(s.G, D, z, c, fed, x, fake, d_real, D(fake, fed), s.memory, s.seen))
 
 
 def as_given(G: Module, c: Tensor | None, seen: int) -> Tensor | None:

@@ -60,9 +60,10 @@ class Move(NamedTuple):
     G: Module
     D: Look  # held still; D(x, c), D.features(x, c) and D.classify(x) look through this turn's glass
     z: Tensor  # (B, dim)
-    c: Tensor | None
+    c: Tensor | None  # of the data
+    fed: Tensor | None  # what G was given: c, or frames of its own in the place of some
     real: Tensor  # (B, ...)
-    fake: Tensor  # (B, ...), G(z, c) with its gradient
+    fake: Tensor  # (B, ...), G(z, fed) with its gradient
     d_real: Tensor  # (B,) or (B, L)
     d_fake: Tensor  # (B,) or (B, L), with G's gradient
     memory: Memory

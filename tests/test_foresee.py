@@ -176,7 +176,7 @@ def test_the_game_is_played_on_what_was_fed():
 
 
 def move(fake, real):
-    return Move(None, None, None, None, real, fake, None, None, {}, 0)  # type: ignore[arg-type]
+    return Move(None, None, None, None, None, real, fake, None, None, {}, 0)  # type: ignore[arg-type]
 
 
 def test_terms_are_their_formulas():
@@ -212,6 +212,9 @@ def test_a_run_on_the_maze(run):
     assert {"legal", "junctions", "walls", "ghosts"} <= rows[-1]["truth"].keys()
     asked = RunFolder(run).recipe()
     assert (asked["net"], asked["join"], asked["prior"]) == ("frame", "modulate", "bernoulli")
+    assert asked["terms"] == "mode_seeking=0.01"
+    looked = RunFolder(run).rows("stats.jsonl")[-1]
+    assert looked["condition/futures"] > 0 and not looked.keys() & {"condition/score", "condition/within"}
     with Picture.open(sorted(run.glob("samples/*.png"))[-1]) as page:
         assert page.width > page.height
     with Picture.open(run / "samples/rolled.webp") as film:

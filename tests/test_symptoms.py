@@ -112,6 +112,12 @@ def test_a_generator_deaf_to_its_noise_is_not_a_collapse():
     assert names(collapsed) == ["collapse"]
 
 
+def test_a_future_that_does_not_change_with_z_is_noted():
+    (found,) = diagnose(game(lambda n, e: 0.5, condition__futures=lambda n, e: 0.4 if n < 100_000 else 0.001))
+    assert (found.name, found.level) == ("one future", "note") and "mode_seeking" in found.advice
+    assert names(game(lambda n, e: 0.5, condition__futures=lambda n, e: 0.3 + 0.1 * e)) == []
+
+
 def test_what_has_healed_is_not_found():
     h = game(lambda n, e: 9 if n < 200_000 else 0.5, spread=lambda n, e: 0.1 if 50_000 < n < 200_000 else 0.9)
     assert names(h) == []

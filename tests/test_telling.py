@@ -74,7 +74,7 @@ def test_what_it_pays_is_the_cross_entropy_at_real_and_at_fake():
     def paid(real, fake):
         D = Look(Knows(), lambda x: x)
         turn = Turn(D, c, real, fake, D(real), D(fake), {})
-        move = Move(None, D, None, c, real, fake, D(real), D(fake), {})
+        move = Move(None, D, None, c, c, real, fake, D(real), D(fake), {})
         return classified(turn), obedient(move)
 
     by_chance, of_G = paid(x, x)
@@ -157,7 +157,7 @@ def test_half_way_between_conditions_g_is_paid_for_what_it_was_asked(c):
     z, x = Normal(4).sample(6), torch.randn(6, 2)
     loss = LOSSES["relativistic"].generator
     term = interpolated(loss, partial(mixed, c))
-    move = Move(G, Look(D, lambda x: x), z, given, x, G(z, given), D(x, given), D(G(z, given), given), {})
+    move = Move(G, Look(D, lambda x: x), z, given, given, x, G(z, given), D(x, given), D(G(z, given), given), {})
     half = mixed(c, given, partner(given))
     torch.testing.assert_close(term(move), loss(D(x, given), D(G(z, half), half)))
     same = given[:1].expand_as(given)

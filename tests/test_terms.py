@@ -13,7 +13,7 @@ from sparring.losses import LOSSES, hinge, nonsaturating, top_k
 from sparring.penalties import historical, r1, r2
 from sparring.routes import unrolled
 from sparring.schedules import constant, linear
-from sparring.terms import TERMS, feature_matching
+from sparring.terms import TERMS, feature_matching, mode_seeking
 from sparring.train import Method, State, descend, pathwise, step
 from sparring.turns import Look, Move
 
@@ -48,7 +48,7 @@ def duo(dtype=torch.float32, optimizer=torch.optim.Adam):
 def move(s, x, seed=1):
     z = s.G.prior.sample(len(x), torch.Generator().manual_seed(seed)).to(x)
     D, fake = Look(s.D, lambda x: x), s.G(z)
-    return Move(s.G, D, z, None, x, fake, D(x), D(fake), {})
+    return Move(s.G, D, z, None, None, x, fake, D(x), D(fake), {})
 
 
 # -- terms -------------------------------------------------------------------------------------------------------------
@@ -71,6 +71,19 @@ def test_feature_matching_is_the_distance_of_mean_features():
 def test_a_critic_without_features_is_told_so():
     with pytest.raises(AttributeError, match=r"Judge has no `features`; give the critic a method"):
         feature_matching(move(pair(), data()))
+
+
+def test_mode_seeking_compares_two_samples_of_each_condition():
+    """By hand for G(z, c) = a z + c: E|z - z'| / (a E|z - z'|), whatever c; and its descent makes z louder."""
+    z, c = torch.randn(6, 3), torch.randn(6, 3)
+    a = torch.tensor(0.25, requires_grad=True)
+    G = lambda z, c: a * z + c
+    t = Move(G, None, z, None, c, z, G(z, c), None, None, {})  # type: ignore[arg-type]
+    torch.testing.assert_close(mode_seeking(t), torch.full((6,), 4.0))
+    (slope,) = torch.autograd.grad(mode_seeking(t).mean(), a)
+    assert slope < 0
+    deaf = Move(lambda z, c: 0 * z + c, None, z, None, c, z, c, None, None, {})  # type: ignore[arg-type]
+    assert mode_seeking(deaf).isfinite().all()
 
 
 @pytest.mark.parametrize("micro", [None, 3])

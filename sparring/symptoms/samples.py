@@ -108,6 +108,22 @@ def noise_ignored(h: History, moved: float = 0.1, spread: float = 0.25) -> Findi
         since,
         f"another z moves a sample of the same condition by {within:.1%} of how far real examples lie apart, while "
         f"samples of all conditions have {all_in_all:.0%} of the spread of the data",
-        "a smaller weight of --terms l1, l2 or feature_matching, if there is one; --pack 2, so that D sees that "
-        "samples repeat; z of more dimensions: --z 64",
+        "a smaller weight of --terms l1, l2 or feature_matching, if there is one; --terms mode_seeking=0.01; "
+        "--pack 2, so that D sees that samples repeat; z of more dimensions: --z 64",
+    )
+
+
+@needs("condition/futures")
+def one_future(h: History, moved: float = 0.02) -> Finding | None:
+    """Every z gives the same next frame, which is right only where the past decides it."""
+    w = windows(h, "condition/futures")
+    since = holds(w, lambda futures: futures < moved, least=4)
+    if since is None:
+        return None
+    return Finding(
+        "one future",
+        since,
+        f"another z moves the next frame by {w[-1].values[0]:.1%} of how far real ones are from the frame before",
+        "none, if the past leaves no choice; else --terms mode_seeking=0.01, or ten times the weight that it has",
+        level="note",
     )
