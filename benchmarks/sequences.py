@@ -85,7 +85,7 @@ def trained(data: str, options: tuple[str, ...], seed: int) -> dict:
         )
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        found = judged(run / "generator", seed)
+        found = judged(run / "generator", data, seed)
         symptoms = sorted({json.loads(line)["name"] for line in lines(run / "findings.jsonl")})
     return {"seed": seed, **found, "cpu_seconds": round(cpu, 1), "findings": symptoms}
 
@@ -94,10 +94,10 @@ def lines(path: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
-def judged(place: Path, seed: int, n: int = 4000) -> dict[str, float]:
+def judged(place: Path, data_of: str, seed: int, n: int = 4000) -> dict[str, float]:
     """Exact measures of n texts of a saved generator, and n held-out ones."""
-    G, spec, card = generators.load_generator(place)
-    world = worlds.open("grammar" if card["data"].startswith("few") else card["data"])
+    G, spec, _ = generators.load_generator(place)
+    world = few() if ":" in data_of else worlds.open(data_of)
     real = data.open(world).heldout.take(range(n))[0].long()
     fake = generators.draw(G, spec, n, seed)
     score = lambda x: G.score(x).sum(1).double()  # type: ignore[operator]
