@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from math import isfinite
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypedDict
@@ -16,6 +16,7 @@ from .metrics import MEASURES, ON_LABELS, ON_PICTURES, ON_WORDS, Bank, Measure, 
 from .metrics.likelihood import Likelihood, divergences, entropy_gap, perplexity
 from .metrics.measure import Of
 from .metrics.words import copied, sentences
+from .names import RequestError
 from .sequences import END, mask
 from .spaces import Frames, Image, Space, Spec, Tokens
 
@@ -76,6 +77,7 @@ def evaluate(
     ceiling: bool = True,
     data: str = "",
     split: str = "heldout",
+    strict: bool = False,
 ) -> Report:
     """Made samples against real ones, both in stored form (n, ...), and what the world that knows says of them.
 
@@ -87,8 +89,9 @@ def evaluate(
     `known` are features of `real`, `fake` or `others`, under these names, if this extractor has already taken them;
     `labels` the classes (n,) of each, where they have some.  A classifier, where one is asked for, is that of the
     extractor, or else a linear one on its features, learned from the others (from `real` if there are none).
-    A measure that these samples do not allow is left out, and a note says why.  Next frames (c are Frames) are also
-    held against those that came, which must stand at the same places of `real`; as is, with a ceiling, the last frame.
+    A measure that these samples do not allow is left out, and a note says why; if `strict`, RequestError does.
+    Next frames (c are Frames) are also held against those that came, which must stand at the same places of `real`;
+    as is, with a ceiling, the last frame.
     """
     extractor = cheap(spec.x) if extractor is None else extractor
     measures = usual(spec.x) if measures is None else measures
@@ -109,6 +112,9 @@ def evaluate(
     refused: dict[str, ValueError] = {}
     says, told_by = reader(extractor, rest or a, a) if any(k in ON_LABELS for k in measures) else (None, [])
     found = measured(a, b, spec.x, measures, refused) | of_classes(a, b, says, measures, refused)
+    if strict and refused:
+        k, reason = next(iter(refused.items()))
+        raise RequestError(f"{k} cannot be measured by {name}: {reason}")
 
     report = Report(
         data=data,
@@ -120,7 +126,7 @@ def evaluate(
         extractor=name,
         resize=getattr(extractor, "resize", "none"),
         ceiling={},
-        notes=cautions(a.features, b.features, refused) + told_by,
+        notes=cautions(a.features, b.features, measures, refused) + told_by,
         beside={},
     )
     if score is not None and isinstance(spec.x, Tokens):
@@ -195,9 +201,10 @@ def measured(
 ) -> dict[str, Measure]:
     """The measures on features, and those on samples as they are stored."""
     own, other = on_stored(space), {**ON_LABELS, **ON_PICTURES, **ON_WORDS}
-    for k in measures:
-        if k not in own and (k in ON_PICTURES or k in ON_WORDS):
-            refused[k] = ValueError(f"it asks for {'pictures' if k in ON_PICTURES else 'words'}, and these are none")
+    for kind, of_kind in (("pictures", ON_PICTURES), ("words", ON_WORDS)):
+        if strange := [k for k in measures if k in of_kind and k not in own]:
+            ask = "they ask" if len(strange) > 1 else "it asks"
+            refused[", ".join(strange)] = ValueError(f"{ask} for {kind}, and these are none")
     chosen = lambda wanted: {k: f for k, f in measures.items() if wanted(k)}
     found = measure(real.features, fake.features, chosen(lambda k: k not in other), refused)
     return found | measure(stored(space, real.x), stored(space, fake.x), chosen(lambda k: k in own), refused)
@@ -235,11 +242,11 @@ def on_stored(space: Space) -> Mapping[str, Of[Measure]]:
     return ON_PICTURES if isinstance(space, Image | Frames) else ON_WORDS if isinstance(space, Tokens) else {}
 
 
-def cautions(A: Tensor, B: Tensor, refused: Mapping[str, ValueError]) -> list[str]:
+def cautions(A: Tensor, B: Tensor, measures: Iterable[str], refused: Mapping[str, ValueError]) -> list[str]:
     """What features (n, d) and (m, d) are too few for, or too uneven."""
     few, d = min(len(A), len(B)), A.shape[1]
-    said = [f"{name} is left out: {reason}" for name, reason in refused.items()]
-    if few <= d:
+    said = [f"{name} {'are' if ',' in name else 'is'} left out: {reason}" for name, reason in refused.items()]
+    if few <= d and "fid" in measures:
         said.append(f"fid from {few} samples of {d} features is mostly bias: take more than {d}, or read kid")
     if len(A) != len(B):
         said.append(f"{len(A)} real and {len(B)} made samples: compare only with the same numbers of each")

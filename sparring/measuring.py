@@ -1,6 +1,6 @@
 """Made samples held against real ones: those of a run's generator, or of a folder, zip or array."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -66,6 +66,7 @@ class Sides(NamedTuple):
     fake: Tensor  # (n, ...) in stored form
     told: np.ndarray | None  # classes of `fake` (n,), where they are known
     c: Tensor | None = None  # what `fake` was made from
+    notes: Sequence[str] = ()  # what could not be used
 
     @property
     def real(self) -> Tensor:
@@ -78,6 +79,8 @@ class Sides(NamedTuple):
 
 def evaluate(asked: Asked) -> dict[str, Any]:
     """A run's average generator, or samples, against held-out data: the document of `--json`, and its `lines`."""
+    if asked.n < 2:
+        raise RequestError(f"-n {asked.n} must be at least 2: one sample says nothing of what is usual")
     wanted = None if asked.measures is None else _chosen(asked.measures)
     if asked.minutes <= 0:
         raise RequestError(f"--minutes {asked.minutes:g} must be above 0")
@@ -88,9 +91,10 @@ def evaluate(asked: Asked) -> dict[str, Any]:
     sides = samples_of_run(run, asked) if run else samples_that_lie(asked)
     check(wanted if wanted and asked.measures != "all" else (), sides.data, sides.labels, named)
     others = foreseen_by_others(asked, run, sides)
-    real, made = sides.real.shape[1:], sides.fake.shape[1:]
+    real, made = (tuple(x.shape[1:]) for x in (sides.real, sides.fake))
     if made != real:
-        raise RequestError(f"samples are {tuple(made)}, {sides.name} is {tuple(real)}; measure like with like")
+        way = "make both gray, or both coloured" if len(made) == len(real) == 3 else "measure like with like"
+        raise RequestError(f"{asked.what} has samples of {made}, and {sides.name} of {real}; {way}")
 
     search = None if asked.copies is None else search_for_copies(sides, asked.n, Path(asked.copies))
     found = []
@@ -98,12 +102,13 @@ def evaluate(asked: Asked) -> dict[str, Any]:
         found.append(report)
         if run:
             run.folder.append("evaluations.jsonl", {"seen": run.card["seen"], "player": "average", **report})
+    found[0]["notes"] += sides.notes
     for name, x in others.items():
         found[0]["beside"][name] = ahead(sides.real, x, sides.c, sides.data.world)  # type: ignore[arg-type]
 
     also = [{k: report[k] for k in ("extractor", "resize", "metrics", "ceiling", "notes")} for report in found[1:]]
     document = found[0] | {"also": also} | ({} if search is None else {"copies": search})
-    lines = table(found) + table_of_frames(found[0]) + table_of_copies(search, asked.copies)
+    lines = table(found) + table_of_frames(found[0]) + (table_of_copies(search) if search else [])
     if asked.sweep is not None and run:
         rows = sweeping.sweep(run.G, run.spec, sides.real, seed=asked.seed)
         document |= {"sweep": rows}
@@ -117,7 +122,8 @@ def reports(
     """One for each extractor; what the world knows, and what G says of texts, stands in the first alone."""
     data, space = sides.data, sides.data.spec.x
     m = Making(data, asked.weights, asked.minutes, bar=bar)
-    options: dict[str, Any] = dict(seed=asked.seed, c=sides.c, measures=wanted, data=sides.name, split=sides.split)
+    options: dict[str, Any] = dict(seed=asked.seed, c=sides.c, data=sides.name, split=sides.split)
+    options |= dict(measures=wanted, strict=asked.measures not in (None, "all"))
     options |= {"others": sides.examples["others"].x} if "others" in sides.examples else {}
     world, score = data.world, generators.scorer(run.G, run.spec) if run else None
 
@@ -127,6 +133,8 @@ def reports(
         known["fake"] = taken(look, sides.fake, space, bar, "samples")
         options |= dict(known=known, labels=sides.labels, score=score)
         found = dict(measured(sides.real, sides.fake, data.spec, world, look, **options))  # type: ignore[arg-type]
+        if not found["metrics"]:
+            raise RequestError(f"nothing can be measured by {look.name}: {found['notes'][0]}")  # type: ignore[index]
         found["notes"] += getattr(look, "notes", [])  # type: ignore[operator]
         yield found
         world = score = None
@@ -164,14 +172,12 @@ def samples_of_run(run: Run, asked: Asked) -> Sides:
     real = examples["real"]
     c = data.heldout.take(range(len(real)))[1] if spec.c is not None else None
     fake = generators.draw(run.G, spec, len(real), asked.seed, c)
-    return Sides(data, against, "heldout", examples, fake, real.labels if isinstance(spec.c, Label) else None, c)
+    told, notes = real.labels if isinstance(spec.c, Label) else None, [] if against == r.data else unused(data)
+    return Sides(data, against, "heldout", examples, fake, told, c, notes)
 
 
 def samples_that_lie(asked: Asked) -> Sides:
-    """Samples of a folder or a file; all of the data counts, for nothing was trained on it.
-
-    The classes of the samples are those of their subfolders, if the data has them all.
-    """
+    """Samples of a folder or a file; all of the data counts, for nothing was trained on it."""
     if asked.against is None:
         raise RequestError(f"{asked.what} is no run, so say what to measure it against: --against DATA")
     n, data = asked.n, open_data(Recipe(data=asked.against))
@@ -181,10 +187,14 @@ def samples_that_lie(asked: Asked) -> Sides:
         folder = data_room.respelled(folder, data.spelling, data.spec.x, whole=True)
 
     made = Examples(folder, WHOLE, len(real))
-    told = made.labels if set(folder.classes or ()) <= set(data.classes or ()) else None
     rest = Examples(data, WHOLE, n + len(made.x), n)
     examples = {"real": real} | ({"others": rest} if len(rest) == len(made.x) else {})
-    return Sides(data, asked.against, "all", examples, made.x, told)
+    return Sides(data, asked.against, "all", examples, made.x, made.labels, notes=unused(data) + unused(folder))
+
+
+def unused(data: Dataset) -> list[str]:
+    """What of a data set could not be used, as notes."""
+    return [f"{data.card['source']}: {line}" for line in [*data_room.left_out(data), *data.card.get("notes", [])]]
 
 
 def foreseen_by_others(asked: Asked, run: Run | None, sides: Sides) -> dict[str, Tensor]:
@@ -202,20 +212,30 @@ def foreseen_by_others(asked: Asked, run: Run | None, sides: Sides) -> dict[str,
 
 
 def search_for_copies(sides: Sides, n: int, sheet: Path, most: int = 10_000) -> dict[str, Any]:
-    """Among the first 10,000 training samples.  The suspicious pairs go to a sheet, each one tile: the made sample at
-    the left of the training one."""
+    """Among the first 10,000 training samples.  The suspicious pairs go to a sheet: of pictures each is one tile, of
+    texts one line follows the other, of points the made ones lie over those of training."""
     data, space = sides.data, sides.data.spec.x
     train, heldout = Examples(data, ("train",), most).x, Examples(data, ("heldout",), n).x
     try:
         found = look_for_copies(train, heldout, sides.fake, space)
     except ValueError as error:
         raise RequestError(f"--copies: {error}") from error
-    if isinstance(space, Image | Frames):
-        both = torch.stack([torch.cat([sides.fake[i], train[j]], -1) for i, j, _ in found.pairs])
-        both = both if isinstance(space, Image) else both[:, -1]
-        sheet.parent.mkdir(parents=True, exist_ok=True)
-        show.show(Image(both.shape[1], both.shape[-1]), both, sheet, columns=4)
-    return found.asdict()
+    made, known = sides.fake[[i for i, _, _ in found.pairs]], train[[j for _, j, _ in found.pairs]]
+    sheet.parent.mkdir(parents=True, exist_ok=True)
+    match space:
+        case Image() | Frames():
+            both = torch.cat([made, known], -1)
+            both = both if isinstance(space, Image) else both[:, -1]
+            place = show.show(Image(both.shape[1], both.shape[-1]), both, sheet, columns=4)
+            told = "pairs, made at the left of training, most suspicious first"
+        case Tokens():
+            words = data.spelling.known if data.spelling else None
+            place = show.show(space, torch.stack([made, known], 1).flatten(0, 1), sheet, words=words)
+            told = "pairs, made above training, most suspicious first"
+        case _:
+            place = show.show(space, made, sheet, real=known)
+            told = "the most suspicious, over those of training in gray"
+    return found.asdict() | {"sheet": str(place), "shown": told}
 
 
 def _names(listed: str | None) -> list[str]:
@@ -267,10 +287,8 @@ def table_of_frames(found: dict[str, Any]) -> list[str]:
     return rows
 
 
-def table_of_copies(search: dict[str, Any] | None, sheet: str | None) -> list[str]:
+def table_of_copies(search: dict[str, Any]) -> list[str]:
     """The verdict, how often each way of copying is suspected, and where the pairs are."""
-    if search is None:
-        return []
     rows = ["", f"  {search['verdict']}", f"    {'way of copying':16s} suspicious   held-out   by chance once in"]
     for way, s in search["ways"].items():
         often = f"{1 / s['p']:.3g}" if s["p"] > 0 else "never"
@@ -279,7 +297,7 @@ def table_of_copies(search: dict[str, Any] | None, sheet: str | None) -> list[st
     rows.append(f"    authenticity     {_number(mine)}   held-out {real['value']:.4g}")
     if search["c_t"]:
         rows.append(f"    c_t              {_number(search['c_t'])}   below -3 is copying")
-    return [*rows, f"    pairs, made at the left of training, most suspicious first: {sheet}"]
+    return [*rows, f"    {search['shown']}: {search['sheet']}"]
 
 
 def _number(m: dict[str, Any]) -> str:

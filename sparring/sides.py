@@ -81,8 +81,14 @@ def check(wanted: Iterable[str], data: Dataset, labels: Mapping[str, Any], extra
             raise RequestError(f"--measures {name} asks for classes, and {source} has none; {apart}")
         if name in ("cas", "fid_by_class") and labels["fake"] is None:
             raise RequestError(
-                f"--measures {name} asks for the classes of what is measured, and it has none that the data has too; "
-                f"{apart}, named alike, or make the run by class (--condition class)"
+                f"--measures {name} asks for the classes of what is measured, and it has none; {apart}, named as those "
+                "of the data, or make the run by class (--condition class)"
+            )
+        known = data.classes or ()
+        if name in ("cas", "fid_by_class") and (strange := sorted({*labels["fake"]} - {*known})):
+            raise RequestError(
+                f"--measures {name} asks for classes that the data has too, and what is measured has "
+                f"{str(strange[0])!r}, which is none of {', '.join(known[:10])}; name them alike"
             )
         if name in ON_LABELS and not reads:
             raise RequestError(

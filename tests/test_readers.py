@@ -105,14 +105,76 @@ def test_folders_with_classes_are_measured_by_class(capsys, tmp_path):
         ("--resize bilinear", "resize 'bilinear' is none of clean, tf1, none"),
         ("--extractor learned --minutes 0", "--minutes 0 must be above 0"),
         ("--device tpu", "use cpu, cuda or auto"),
+        ("-n 1", "-n 1 must be at least 2"),
+        (
+            "-n 3 --extractor raw --measures kid",
+            "kid cannot be measured by raw: real has 3 samples and this measure needs",
+        ),
+        ("--extractor mine:rows", "nothing can be measured by mine:rows-"),
+        ("--extractor mine:rows", "fid is left out: real has 1 samples with NaN or infinite features, first number 3"),
+        ("--extractor mine:rows --measures kid", "kid cannot be measured by mine:rows-"),
+        ("--extractor mine:whole", "and should give (100, d)"),
     ],
 )
-def test_a_wrong_request_is_refused_in_one_line(options, words, capsys):
+def test_a_wrong_request_is_refused_in_one_line(options, words, capsys, tmp_path):
+    spoilt = "return x.flatten(1).index_fill(0, torch.tensor(3), torch.nan)"
+    (tmp_path / "mine.py").write_text(f"import torch\ndef rows(x):\n    {spoilt}\ndef whole(x):\n    return x\n")
     assert ask(*options.split()) == 2
     said = capsys.readouterr()
     assert said.out == ""
     last = said.err.splitlines()[-1]
     assert last.startswith("sparring: ") and words in last
+
+
+def pictures(folder, n=20, mode="RGB", classes=("",)):
+    """A folder of noise, by subfolders where there are classes."""
+    for i in range(n):
+        place = folder / classes[i % len(classes)] / f"{i}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Picture.fromarray(np.random.default_rng(i).integers(256, size=(8, 8, 3)).astype(np.uint8)).convert(mode).save(
+            place
+        )
+    return folder
+
+
+def test_pictures_that_cannot_be_read_are_counted(tmp_path, capsys):
+    real, made = pictures(tmp_path / "real"), pictures(tmp_path / "made", 22)
+    for name in ("0.png", "1.png"):
+        (made / name).write_bytes((made / name).read_bytes()[:100])
+    (real / "2.png").write_bytes(b"")
+    assert main(["evaluate", "made", "--against", "real", "--extractor", "raw", "--measures", "kid", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["n_real"], found["n_fake"]) == (19, 19)
+    assert [note for note in found["notes"] if note.startswith("real: left out: 1 broken, of 20; e.g. 2.png")]
+    assert [note for note in found["notes"] if note.startswith("made: left out: 2 broken, of 22; e.g. 0.png")]
+    assert not [note for note in found["notes"] if "fid" in note]  # which was not asked for
+
+
+def test_unlike_is_not_measured_with_like(tmp_path, capsys):
+    pictures(tmp_path / "real", classes=("a", "b"))
+    pictures(tmp_path / "gray", mode="L")
+    pictures(tmp_path / "other", classes=("a", "z"))
+    x = np.random.default_rng(0).random((20, 8, 8, 3)).astype(np.float32)
+    np.save("floats.npy", x)
+    np.save("points.npy", x[:, 0, :, 0])
+    np.savez("labels.npz", x=(255 * x).astype(np.uint8), y=np.arange(20) % 2 - 1)
+    for what, words in (
+        ("gray", "gray has samples of (1, 8, 8), and real of (3, 8, 8); make both gray, or both coloured"),
+        ("points.npy", "points.npy has samples of (8,), and real of (3, 8, 8); measure like with like"),
+        (
+            "floats.npy",
+            "of float32; give bytes 0 to 255: (255 * x).round().astype('uint8') if x is in [0, 1], with 127.5",
+        ),
+        ("other --measures cas", "what is measured has 'z', which is none of a, b; name them alike"),
+        ("labels.npz --measures cas", "what is measured has '-1', which is none of a, b; name them alike"),
+    ):
+        name, *options = what.split()
+        assert main(["evaluate", name, "--against", "real", "--extractor", "raw", *options]) == 2
+        assert words in capsys.readouterr().err
+    assert main(["evaluate", "other", "--against", "real", "--extractor", "raw", "--measures", "all", "--json"]) == 0
+    notes = json.loads(capsys.readouterr().out)["notes"]
+    assert "cas is left out: fake has the class 'z', which no real sample has" in notes
+    assert [note for note in notes if note.startswith("bleu, self_bleu, ngrams_1") and note.endswith("are none")]
 
 
 def test_a_file_that_is_no_picture_is_refused(capsys, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image as Picture
@@ -13,8 +14,6 @@ from sparring.cli import main
 @pytest.fixture
 def mirrored(tmp_path, monkeypatch):
     """A file of the digits that are trained on, mirrored."""
-    import numpy as np
-
     monkeypatch.setenv("SPARRING_CACHE", str(tmp_path / "cache"))
     from sparring import worlds
 
@@ -37,6 +36,21 @@ def test_mirrored_copies_are_found_by_the_command(mirrored, tmp_path, capsys):
 
     assert main(["evaluate", str(mirrored), "--against", "digits", *options[:-1]]) == 0
     assert "copies: nearer to the training set than held-out samples are" in capsys.readouterr().out
+
+
+def test_the_most_suspicious_points_and_texts_are_shown_as_such(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SPARRING_CACHE", str(tmp_path / "cache"))
+    points = torch.randn(400, 2, generator=torch.Generator().manual_seed(0))
+    np.save(tmp_path / "points.npy", points.numpy())
+    said = [f"the {a} {b} {c}" for a in ("cat", "dog", "cow", "pig") for b in ("sat", "ate", "ran") for c in range(30)]
+    (tmp_path / "said.txt").write_text("\n".join(said))
+    for name, sheet in (("points.npy", "pairs.png"), ("said.txt", "pairs.txt")):
+        asked = ["--extractor", "raw", "--measures", "kid", "--copies", str(tmp_path / "pairs")]
+        assert main(["evaluate", str(tmp_path / name), "--against", str(tmp_path / name), *asked]) == 0
+        assert f": {tmp_path / sheet}" in capsys.readouterr().out
+        assert (tmp_path / sheet).exists()
+    made, training, *_ = (tmp_path / "pairs.txt").read_text().splitlines()
+    assert made == training and made in said
 
 
 def test_a_measure_that_there_is_not_is_a_wrong_request(mirrored, capsys):

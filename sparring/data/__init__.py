@@ -140,10 +140,16 @@ def summary(data: Dataset) -> list[str]:
         return lines + films.summary(card) + [f"note: {note}" for note in card["notes"]]
     if card.get("done"):
         lines.append("made plain: " + ", ".join(f"{n:,} {what}" for what, n in card["done"].items()))
-    if card.get("left_out"):
-        kinds = ", ".join(f"{n:,} {kind}" for kind, n in card["left_out"].items())
-        lines.append(f"left out: {kinds}, of {card['found']:,}; e.g. {card['problems'][0]}")
-    return lines + [f"note: {note}" for note in card.get("notes", [])]
+    return lines + left_out(data) + [f"note: {note}" for note in card.get("notes", [])]
+
+
+def left_out(data: Dataset) -> list[str]:
+    """A line about what was found and could not be used, if there was any."""
+    card = data.card
+    if not card.get("left_out"):
+        return []
+    kinds = ", ".join(f"{n:,} {kind}" for kind, n in card["left_out"].items())
+    return [f"left out: {kinds}, of {card['found']:,}; e.g. {card['problems'][0]}"]
 
 
 def _check(size: int | None, fit: str, condition: str | None, past: int | None) -> None:

@@ -115,7 +115,8 @@ def _pictures(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
     if images and dtype == np.uint8:
         return True
     if images and dtype.kind in "fiub":
-        convert = "(255 * x).round().astype('uint8') if x is in [0, 1]" if dtype.kind == "f" else "x.astype('uint8')"
+        scales = "(255 * x).round().astype('uint8') if x is in [0, 1], with 127.5 * (x + 1) if it is in [-1, 1]"
+        convert = scales if dtype.kind == "f" else "x.astype('uint8')"
         raise DataError(f"{path} has pictures {shape} of {dtype}; give bytes 0 to 255: {convert}")
     raise DataError(f"{path} has an array of shape {shape} and type {dtype}; {_WAY_OUT}")
 

@@ -191,7 +191,7 @@ def respelled(data: Dataset, spelling: Spelling, space: Tokens, whole: bool = Fa
             f"{data.card['source']} has {len(lost):,} texts that the other side cannot write, such as {lost[0]!r}: "
             "a word is unknown there, or they are too long; measure texts of one vocabulary"
         )
-    notes = [f"{len(lost):,} texts of {data.card['source']} have unknown words or are too long, and are left out"]
+    notes = [f"{len(lost):,} texts have unknown words or are too long, and are left out"]
     card = data.card | {"notes": [*data.card.get("notes", []), *(notes if lost else [])]}
     mark = blake2b(json.dumps([card["fingerprint"], spelling.asdict()]).encode(), digest_size=16).hexdigest()
     return replace(data, spec=Spec(space), spelling=spelling, card=card | {"fingerprint": mark}, **kept)
