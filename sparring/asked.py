@@ -31,15 +31,15 @@ def conditions(spec: Spec, card: dict[str, Any], asked: Sequence[str]) -> Tensor
 
 def told(spec: Spec, card: dict[str, Any]) -> bool:
     """Whether a generator is told captions."""
-    return "words" in card or "encoder" in card
+    return not card.keys().isdisjoint(("words", "pieces", "encoder"))
 
 
 def reader(spec: Spec, card: dict[str, Any]) -> Vocabulary | Frozen:
-    """What makes numbers of captions for a generator: the words it knows, or the encoder of its user."""
+    """What makes numbers of captions for a generator: the words or pieces it knows, or the encoder of its user."""
     if isinstance(spec.c, Vector):
         return of_card(card, spec.c)
     assert isinstance(spec.c, Tokens)
-    return Vocabulary(tuple(card["words"]), spec.c.length)
+    return Vocabulary.of(card, spec.c.length)
 
 
 def way(spec: Spec, c: Tensor, steps: int) -> Tensor:
@@ -51,17 +51,25 @@ def way(spec: Spec, c: Tensor, steps: int) -> Tensor:
 
 
 def unknown(spec: Spec, card: dict[str, Any], caption: str) -> list[str]:
-    """A line for each word of a caption that was never seen in training; RequestError if none was seen."""
+    """A line for what is not read of a caption: words or letters never seen in training, or the end of a long one.
+
+    RequestError if nothing of it was ever seen.
+    """
     vocabulary = reader(spec, card)
     lost = vocabulary.unknown(caption)
     like = lambda near: f"; near to it: {', '.join(near)}" if near else ""
-    if lost and not vocabulary.encode(caption).any():
+    if not vocabulary.encode(caption).any():
+        if not lost:
+            return [f"--caption {caption!r} has no word in it: drawn as what has no caption"]
         near = like(list(chain(*lost.values()))[:6])
-        raise RequestError(
-            f"--caption {caption!r}: none of its words was ever seen in training{near}; "
-            f"the most frequent words are {', '.join(vocabulary.known[:20])}"
-        )
-    return [f"unknown word {word!r} is passed over{like(near)}" for word, near in lost.items()]
+        known = ", ".join([part for part in vocabulary.known if part.strip()][:20])
+        have = "words are spelled with" if "pieces" in card else "the most frequent words are"
+        raise RequestError(f"--caption {caption!r}: none of its words was ever seen in training{near}; {have} {known}")
+    said = [f"unknown word {word!r} is passed over{like(near)}" for word, near in lost.items()]
+    if lost and "pieces" in card:
+        said = [f"letters never seen in training are passed over: {' '.join(lost)}"]
+    end = vocabulary.unread(caption)
+    return said + ([f"longer than all captions of training: {end!r} is not read"] if end else [])
 
 
 def class_number(label: str, names: Sequence[str]) -> int:

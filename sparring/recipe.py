@@ -204,6 +204,8 @@ def contradictions(r: Recipe) -> Iterator[str]:
         )
     if r.encoder and r.condition != "caption":
         yield f"--encoder {r.encoder} reads captions: give --condition caption, or leave it out"
+    if r.encoder and r.spelling != "auto":
+        yield f"--encoder {r.encoder} reads captions as they are, and --spelling {r.spelling} cuts them: drop one"
     if r.interpolate and r.condition not in ("class", "caption"):
         yield f"--interpolate {r.interpolate:g} lies between conditions: give --condition class or caption, or drop it"
     whole = [f"--terms {name}" for name in terms if name in OF_BATCHES]

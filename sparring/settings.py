@@ -30,7 +30,7 @@ class Recipe:
     """frames that the next one is made from; 2 if left out"""
 
     spelling: Literal["auto", "characters", "words", "pieces"] = "auto"
-    """what the tokens of a text are; auto: chosen from its lines"""
+    """what the tokens of a text are, or of captions (words or pieces); auto: chosen from the data"""
     length: int | None = None
     """most tokens of a text, its end not counted; longer lines are left out"""
 

@@ -2,13 +2,16 @@
 
 import io
 from functools import lru_cache
+from random import Random
 
 import pytest
 import torch
 from PIL import Image
 from torch.nn.functional import conv2d, interpolate, pad
 
+from sparring.data.words import words
 from sparring.worlds.faces import BLOCK, Faces
+from sparring.worlds.faces_captions import _some, in_chinese, in_english, understood
 from sparring.worlds.faces_paint import paint
 from sparring.worlds.faces_words import ATTRIBUTES
 
@@ -196,3 +199,50 @@ def test_wrong_sizes_are_refused():
         Faces(16)
     with pytest.raises(ValueError, match="samples of shape"):
         Faces(32).judge(torch.zeros(4, 1, 32, 32, dtype=torch.uint8))
+
+
+# -- the captions of faces --------------------------------------------------------------------------------------------
+
+
+def test_what_a_caption_of_a_face_says_is_known_exactly():
+    chance = Random(0)
+    for _ in range(300):
+        said = _some({k: chance.randrange(len(v)) for k, v in ATTRIBUTES.items()}, chance)
+        for caption in (in_english(said, chance), in_chinese(said, chance)):
+            assert understood(caption) == understood(" ".join(words(caption))) == said, caption
+    assert understood("a girl with red eyes and long black hair, smiling") == dict(hair=0, eyes=3, style=2, mouth=0)
+    assert understood("a bicycle") == {}
+
+
+def test_captions_of_faces_are_true_varied_and_repeat():
+    world = Faces()
+    told, truth = world.captions(200, 5), world.attributes(200, 5)
+    assert told == world.captions(200, 5)
+    assert len({c for some in told for c in some}) > 780
+    for i, some in enumerate(told):
+        assert len(some) == 4
+        for caption in some:
+            assert all(truth[k][i] == v for k, v in understood(caption).items())
+    assert {frozenset(understood(some[0])) for some in told}.__len__() > 30
+
+
+def test_the_judge_of_captions_knows_true_from_shuffled():
+    world = Faces()
+    x, told = world.draw(256, 2, heldout=True)[0], [some[0] for some in world.captions(256, 2, heldout=True)]
+    truth = world.judge(x, told)
+    assert truth["obeyed"] > 0.98
+    assert truth["obeyed_unseen"] > 0.95
+    assert all(v > 0.98 for k, v in truth.items() if k.endswith("_obeyed"))
+    shuffled = world.judge(x, told[1:] + told[:1])
+    assert shuffled["obeyed"] < 0.1
+    assert shuffled["hair_obeyed"] < 0.3
+
+
+def test_variety_within_a_caption_is_that_of_real_faces():
+    world = Faces()
+    told = "a girl with blue hair, wearing glasses"
+    attributes, jitter = world.parameters(48, 9, heldout=True)
+    fit = attributes | {k: torch.full((48,), v) for k, v in understood(told).items()}
+    x = paint(fit, jitter, 32)
+    assert world.variety(x, told) == pytest.approx(1, abs=0.1)
+    assert world.variety(x[:1].repeat(48, 1, 1, 1), told) < 0.01

@@ -26,7 +26,7 @@ from sparring.terms import interpolated
 from sparring.train import Method, State, step
 from sparring.turns import Look, Move, Turn, partner
 
-from .test_conditions import LITTLE, folder
+from .test_captions import LITTLE, folder
 from .test_run import equal, state
 
 PICTURES, POINTS = Spec(Image(1, 8), Label(3)), Spec(Vector(2), Label(3))
@@ -177,11 +177,12 @@ def test_a_projection_half_way_is_the_mean_of_two():
 def test_interpolation_plays_with_every_loss_and_with_a_reference(c):
     torch.manual_seed(0)
     x, given = torch.randn(6, 2), torch.arange(6) % 3 if isinstance(c, Label) else c.encode(torch.randint(9, (6, 4)))
+    begin = lambda norm: State.begin(*sizes.build("plain", Spec(Vector(2), c), Normal(4), 4, norm=norm))
+    alone, referred = begin("none"), begin("virtual")
     for name, loss in LOSSES.items():
-        norm = "virtual" if name == "relativistic" else "none"
-        G, D = sizes.build("plain", Spec(Vector(2), c), Normal(4), 4, norm=norm)
         term = interpolated(loss.generator, partial(mixed, c))
-        stats = step(Method(loss=loss, terms=((term, constant(0.5)),)), State.begin(G, D), x, given)
+        s = referred if name == "relativistic" else alone
+        stats = step(Method(loss=loss, terms=((term, constant(0.5)),)), s, x, given)
         assert stats["term/interpolated"].shape == (6,)
         assert all(v.isfinite().all() for v in stats.values()), name
 

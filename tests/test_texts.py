@@ -53,6 +53,8 @@ def test_what_is_written_reads_as_it_was(how, said):
 def test_a_word_never_heard_cannot_be_written():
     assert learn(SAID, "words").write("the zebra") is None
     assert learn(NAMES, "characters").write("zebra") is None
+    assert learn(NAMES, "pieces").write("abbaé") is None
+    assert learn(NAMES, "pieces").write("abba") is not None
 
 
 def test_how_to_cut_is_chosen_from_the_texts():

@@ -22,6 +22,7 @@ from . import films
 from .clips import move, past_of
 from .drawn import drawn
 from .errors import DataError
+from .files import METADATA
 from .order import batches, places
 from .pictures import FITS
 from .sources import Source, find
@@ -72,10 +73,11 @@ def open(
     condition: "class" to make x from its class; the classes of any data are in `labels`.  "caption" to make it from
     what is said of it, in words, or as a frozen `encoder` of that name has it; one of several captions at each look.
     "past" to make a frame from the `past` ones before it; None is this where most pictures move, and else "none".
-    spelling: what texts are cut into, characters, words, pieces, or auto; length: their most tokens, None to choose.
+    spelling: what texts are cut into, characters, words, pieces, or auto, and what captions are, words, pieces or auto;
+    length: the most tokens of texts, None to choose.
     Raises DataError, with a line for the user, for data that cannot be used.
     """
-    _check(size, fit, condition, past)
+    _check(size, fit, condition, past, spelling)
     if isinstance(source, Dataset):
         data = source
     elif hasattr(source, "draw"):
@@ -87,7 +89,7 @@ def open(
     if condition == "past" and not isinstance(data.spec.c, Frames):
         raise DataError(f"{data.card['source']} holds no clips, so no frame has a past; leave the condition out")
     if condition == "caption":
-        return by_caption(data, seed, encoder, None if cache is None else Path(cache), progress or _silent)
+        return by_caption(data, seed, encoder, spelling, None if cache is None else Path(cache), progress or _silent)
     if condition != "class":
         return data
     if data.classes is None:
@@ -115,17 +117,20 @@ def summary(data: Dataset) -> list[str]:
                 split += f", unbalanced: {uneven}"
     lines.append(split)
     if told := card.get("captions"):
-        said = f"captions: {told['captions']:,}, {told['different']:,} different, of {told['words']:,} words, "
-        said += f"{told['longest']} at most; most frequent {', '.join(told['most_frequent'][:5])}"
-        lines.append(said)
+        said = f"captions: {told['captions']:,}, {told['different']:,} different, of {told['longest']} words at most; "
+        lines.append(f"{said}read {told['read']}; most frequent {', '.join(told['most_frequent'][:5])}")
         if wrong := card.get("caption_problems"):
-            lines.append(f"captions to look at: {'; '.join(wrong[:3])}{f' … ({len(wrong)} lines)' * (len(wrong) > 3)}")
+            more = f" … ({len(wrong)} lines in card.json)" * (len(wrong) > 3)
+            lines.append(f"captions to look at: {'; '.join(wrong[:3])}{more}")
         if told["without"]:
-            lines.append(f"note: {told['without']:,} examples have no caption; they are made from no words")
+            lines.append(f"note: {told['without']:,} examples to train on have no caption; they are made from no words")
+        if told["wordless"]:
+            lines.append(f"note: captions without a word that is read: {told['wordless']:,}; they say nothing")
         if told["cut"]:
-            lines.append(f"note: {told['cut']:,} captions are longer than {LONGEST} words; the rest is not read")
-        if told["left_out_words"]:
-            lines.append(f"note: the {told['left_out_words']:,} rarest words are not read")
+            kind = "pieces" if data.vocabulary.pieces else "words"
+            lines.append(f"note: {told['cut']:,} captions are longer than {LONGEST[kind]} {kind}; the rest is not read")
+        if left := told["left_out_words"]:
+            lines.append(f"note: of {told['words']:,} different words the rarest, {left:,}, are not read")
     if "size" in card:
         colour = "colour" if getattr(x, "channels", 3) == 3 else "gray"
         lines.append(f"{card['size']} × {card['size']}, {colour}: {card['size_because']}; {card['shown']}")
@@ -144,21 +149,29 @@ def summary(data: Dataset) -> list[str]:
 
 
 def left_out(data: Dataset) -> list[str]:
-    """A line about what was found and could not be used, if there was any."""
-    card = data.card
-    if not card.get("left_out"):
-        return []
-    kinds = ", ".join(f"{n:,} {kind}" for kind, n in card["left_out"].items())
-    return [f"left out: {kinds}, of {card['found']:,}; e.g. {card['problems'][0]}"]
+    """A line each about examples, and about lines of metadata, that were found and could not be used."""
+    card, lines = data.card, []
+    left = dict(card.get("left_out", {}))
+    unused = left.pop("metadata", 0)
+    if left:
+        kinds = ", ".join(f"{n:,} {kind}" for kind, n in left.items())
+        example = next(line for line in card["problems"] if not (unused and METADATA in line))
+        lines.append(f"left out: {kinds}, of {card['found']:,}; e.g. {example}")
+    if unused:
+        example = next(line for line in card["problems"] if METADATA in line)
+        lines.append(f"not used: {unused:,} lines of {METADATA}; e.g. {example}")
+    return lines
 
 
-def _check(size: int | None, fit: str, condition: str | None, past: int | None) -> None:
+def _check(size: int | None, fit: str, condition: str | None, past: int | None, spelling: str) -> None:
     if size is not None and (not isinstance(size, int) or not 4 <= size <= 1024):
         raise DataError(f"size {size!r} is no side in pixels from 4 to 1024; leave it out to have it chosen")
     if fit not in FITS:
         raise DataError(f"fit {fit!r} is none of {', '.join(FITS)}")
     if condition not in CONDITIONS:
         raise DataError(f"condition {condition!r} is none of none, class, caption, past")
+    if condition == "caption" and spelling not in ("auto", *LONGEST):
+        raise DataError(f"spelling {spelling!r} of captions is none of auto, words, pieces; a Chinese sign is a word")
     if past is not None and not (isinstance(past, int) and 1 <= past <= 64):
         raise DataError(f"past {past!r} is no number of frames from 1 to 64; leave it out for {PAST}")
 

@@ -117,9 +117,11 @@ def items(files: Files) -> tuple[list[Item], list[Problem]]:
     telling = any(row["text"] for row in told.values())
 
     names = [name for name in files.names if PurePosixPath(name).name != METADATA]
-    present = set(names)
-    for name in sorted(told.keys() - present):
-        problems.append(Problem("metadata", f"{told[name]['where']}: there is no file {name}"))
+    alike = {PurePosixPath(name).name.lower(): name for name in reversed(names)}  # in another folder or case
+    for name in sorted(told.keys() - set(names)):
+        meant = alike.get(PurePosixPath(name).name.lower())
+        near = f"; did you mean {meant}?" if meant else ""
+        problems.append(Problem("metadata", f"{told[name]['where']}: there is no file {name}{near}"))
     for name in names if telling else ():
         if not told.get(name, {}).get("text"):
             problems.append(Problem("caption", f"{name}: no caption"))
@@ -143,27 +145,46 @@ def _metadata(files: Files, name: str) -> tuple[dict[str, dict[str, Any]], list[
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
-                about = (PurePosixPath(name).parent / str(row["file_name"]).replace("\\", "/")).as_posix()
-                known = rows.setdefault(about, {"where": where, "text": ()})
-                for caption in _captions(row.get("text")):
-                    if not caption.strip():
-                        problems.append(Problem("caption", f"{where}: an empty caption"))
-                    elif caption in known["text"]:
-                        problems.append(Problem("caption", f"{where}: the same caption again"))
-                    else:
-                        known["text"] += (caption,)
-                if isinstance(row.get("label"), str | int):
-                    known["label"] = row["label"]
-            except (ValueError, TypeError, KeyError, AttributeError) as error:
-                said = "no file_name" if isinstance(error, KeyError) else "not a JSON object"
-                problems.append(Problem("metadata", f"{where}: {said}"))
+                row = _row(line)
+            except ValueError as error:
+                problems.append(Problem("metadata", f"{where}: {error}"))
+                continue
+            about = (PurePosixPath(name).parent / row["file_name"].replace("\\", "/")).as_posix()
+            known = rows.setdefault(about, {"where": where, "text": ()})
+            if isinstance(row.get("label"), str | int):
+                known["label"] = row["label"]
+            elif "text" not in row:
+                problems.append(Problem("caption", f'{where}: no "text" among {", ".join(row)}'))
+            for caption in _captions(row.get("text")):
+                if not isinstance(caption, str):
+                    problems.append(Problem("caption", f"{where}: {json.dumps(caption):.40} is no caption"))
+                elif not caption.strip():
+                    problems.append(Problem("caption", f"{where}: an empty caption"))
+                elif caption in known["text"]:
+                    problems.append(Problem("caption", f"{where}: the same caption again"))
+                else:
+                    known["text"] += (caption,)
     return rows, problems
 
 
-def _captions(text: Any) -> list[str]:
+def _row(line: bytes) -> dict[str, Any]:
+    """A line of metadata.jsonl; ValueError, with what is wrong, where it is not about a file."""
+    try:
+        row = json.loads(line.strip())
+    except UnicodeDecodeError:
+        raise ValueError("not UTF-8; save the file as UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"broken JSON at character {error.pos + 1} ({error.msg.removesuffix(' at')})") from None
+    if not isinstance(row, dict):
+        raise ValueError("not a JSON object")
+    if not (isinstance(row.get("file_name"), str) and row["file_name"].strip()):
+        raise ValueError(f'no "file_name" among {", ".join(row)}' if "file_name" not in row else "file_name is no name")
+    return row
+
+
+def _captions(text: Any) -> list[Any]:
     """One caption or several, as they may stand in a line; none where there is no `text`."""
-    return [] if text is None else [text] if isinstance(text, str) else list(map(str, text))
+    return [] if text is None else text if isinstance(text, list) else [text]
 
 
 def _classes(names: list[str]) -> dict[str, str]:

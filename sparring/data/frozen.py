@@ -50,6 +50,12 @@ class Frozen:
         """An encoder takes any words."""
         return {}
 
+    def reads(self, word: str) -> bool:
+        return True
+
+    def unread(self, caption: str) -> str:
+        return ""
+
     def card(self) -> dict[str, Any]:
         return {"encoder": self.name}
 

@@ -46,7 +46,8 @@ class Spelling:
     def write(self, text: str) -> list[int] | None:
         """The tokens of a text, without its end; None where it has one that is not known."""
         if self.how == "pieces":
-            return [i + 1 for i in self._cutter.encode(plain(text)).ids]
+            known = all(letter in self.number for letter in plain(text))  # the library would pass over others
+            return [i + 1 for i in self._cutter.encode(plain(text)).ids] if known else None
         found = [self.number.get(part, END) for part in cut(text, self.how)]
         return None if END in found else found
 
@@ -80,10 +81,10 @@ def cut(text: str, how: How) -> list[str]:
     return list(plain(text)[1:]) if how == "characters" else _WORD.findall(plain(text))
 
 
-def learn(texts: Sequence[str], how: How) -> Spelling:
-    """The spelling of these texts, the most frequent tokens first."""
+def learn(texts: Sequence[str], how: How, pieces: int = PIECES) -> Spelling:
+    """The spelling of these texts, the most frequent tokens first; at most so many pieces, and all letters."""
     if how == "pieces":
-        return _pieces(texts)
+        return _pieces(texts, pieces)
     count = Counter(part for text in texts for part in cut(text, how))
     ranked = sorted(count, key=lambda part: (-count[part], part))
     return Spelling(("", *ranked[:MOST]), how)
@@ -106,15 +107,14 @@ def chosen(texts: Sequence[str]) -> tuple[How, str]:
     return "pieces", f"pieces of words: {len(words):,} words, {once:.1%} of the text are words that occur once"
 
 
-def _pieces(texts: Sequence[str]) -> Spelling:
+def _pieces(texts: Sequence[str], most: int) -> Spelling:
     """Byte-pair encoding (Sennrich et al. 2016) within words: the two that stand together most often become one."""
-
     from tokenizers import Tokenizer
     from tokenizers.models import BPE
     from tokenizers.trainers import BpeTrainer
 
     cutter = _split_at_words(Tokenizer(BPE()))
-    trainer = BpeTrainer(vocab_size=PIECES, show_progress=False)  # pyright: ignore[reportCallIssue]
+    trainer = BpeTrainer(vocab_size=most, show_progress=False)  # pyright: ignore[reportCallIssue]
     cutter.train_from_iterator([plain(text) for text in texts], trainer)
     model = json.loads(cutter.to_str())["model"]
     known = sorted(model["vocab"], key=model["vocab"].get)

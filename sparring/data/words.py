@@ -1,4 +1,4 @@
-"""Captions as numbers: the words of a text, the vocabulary of a data set, and one caption of several for each look."""
+"""Captions as numbers: the words of a text or their pieces, a vocabulary of these, one of several captions a look."""
 
 import re
 import unicodedata
@@ -14,40 +14,61 @@ from typing import Any
 import numpy as np
 
 from ..spaces import Spec, Tokens
-from . import frozen
+from . import files, frozen
 from .errors import DataError
 from .frozen import Frozen
+from .spelling import Spelling, learn
 from .split import Dataset, Split
 
-MOST_WORDS = 4095  # of a vocabulary: the most frequent
-LONGEST = 64  # words of a caption; what comes after is not read
+MOST_WORDS = 4095  # of a vocabulary: the most frequent, or the pieces that words are put together from
+MOST_LETTERS = 2047  # of these pieces; rarer letters are not read
+LONGEST = {"words": 64, "pieces": 96}  # of a caption; what comes after is not read
 
 _SIGN = "\u2e80-\u9fff\uf900-\ufaff"  # Chinese signs and Japanese letters: no spaces between words, so each is one
-_WORD = re.compile(rf"(?=\w)[{_SIGN}]|[^\W_{_SIGN}]+(?:['’][^\W_{_SIGN}]+)*")
+_MARKS = "".join(c for c in map(chr, range(0x300, 0x1E00)) if unicodedata.category(c)[0] == "M")  # vowels of Hindi, …
+_LETTER = rf"(?:[^\W_{_SIGN}]|[{_MARKS}])"
+_WORD = re.compile(rf"(?=\w)[{_SIGN}]|{_LETTER}+(?:['’]{_LETTER}+)*")
 
 
 def words(text: str) -> list[str]:
     """The words of a text, without case and punctuation; every Chinese sign is one."""
-    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+    return _WORD.findall(unicodedata.normalize("NFC", unicodedata.normalize("NFKC", text).casefold()))
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The words that captions are written in, most frequent first; number 0 is no word, `known[0]` is number 1."""
+    """The words that captions are written in, most frequent first; number 0 is no word, `known[0]` is number 1.
+
+    pieces: how words are put together, where `known` has pieces of them.
+    """
 
     known: tuple[str, ...]
     length: int  # of a caption in numbers
+    pieces: Spelling | None = None
 
     @classmethod
-    def learn(cls, captions: Iterable[str]) -> "Vocabulary":
-        """The vocabulary of these captions; at most 4,095 words, and as long as the longest, at most 64."""
-        count, length = Counter(), 1
-        for caption in captions:
-            said = words(caption)
-            count.update(said)
-            length = max(length, len(said))
-        ranked = sorted(count, key=lambda w: (-count[w], w))
-        return cls(tuple(ranked[:MOST_WORDS]), min(length, LONGEST))
+    def learn(cls, captions: Iterable[str], how: str = "words") -> "Vocabulary":
+        """The vocabulary of these captions, at most 4,095 words or pieces; a caption has at most 64 or 96 of them."""
+        said = [words(caption) for caption in captions]
+        if how == "pieces":
+            table = _pieces(said)
+            found = cls(tuple(table.known[1:]), 1, table)
+            length = max((len(found._numbers(some)) for some in said), default=1)
+        else:
+            count = Counter(word for some in said for word in some)
+            found = cls(tuple(sorted(count, key=lambda w: (-count[w], w))[:MOST_WORDS]), 1)
+            length = max(map(len, said), default=1)
+        return replace(found, length=max(1, min(length, LONGEST[how])))
+
+    @classmethod
+    def of(cls, card: dict[str, Any], length: int) -> "Vocabulary":
+        """What `card` gave."""
+        pieces = Spelling.of(card["pieces"]) if "pieces" in card else None
+        return cls(tuple(pieces.known[1:] if pieces else card["words"]), length, pieces)
+
+    def card(self) -> dict[str, Any]:
+        """What a saved generator must know to read captions again."""
+        return {"pieces": self.pieces.asdict()} if self.pieces else {"words": self.known}
 
     @property
     def space(self) -> Tokens:
@@ -57,10 +78,6 @@ class Vocabulary:
     def number(self) -> dict[str, int]:
         return {word: i for i, word in enumerate(self.known, 1)}
 
-    def card(self) -> dict[str, Any]:
-        """What a saved generator must know to read captions again."""
-        return {"words": self.known}
-
     def rows(self, captions: Sequence[str]) -> np.ndarray:
         """(n, length) int16, one a caption."""
         return np.array([self.encode(caption) for caption in captions], np.int16).reshape(-1, self.length)
@@ -68,18 +85,62 @@ class Vocabulary:
     def encode(self, caption: str) -> np.ndarray:
         """(length,) int16: the known words of a caption, then zeros."""
         row = np.zeros(self.length, np.int16)
-        known = [self.number[w] for w in words(caption) if w in self.number][: self.length]
+        known = self._numbers(words(caption))[: self.length]
         row[: len(known)] = known
         return row
 
     def decode(self, row: Iterable[int]) -> str:
         """The words again, with spaces between."""
+        if self.pieces:
+            return self.pieces.read(row)
         return " ".join(self.known[int(i) - 1] for i in row if i)
 
+    def reads(self, word: str) -> bool:
+        """Whether it is known whole."""
+        return all(letter in self.number for letter in word) if self.pieces else word in self.number
+
     def unknown(self, caption: str) -> dict[str, list[str]]:
-        """The words of a caption that were never seen, each with the known ones nearest to it, three at most."""
-        lost = dict.fromkeys(w for w in words(caption) if w not in self.number)
-        return {w: get_close_matches(w, self.known, n=3) for w in lost}
+        """What was never seen of a caption: words, each with the three nearest known ones at most, or letters."""
+        parts = "".join(words(caption)) if self.pieces else words(caption)
+        near = () if self.pieces else self.known
+        return {part: get_close_matches(part, near, n=3) for part in dict.fromkeys(parts) if not self.reads(part)}
+
+    def unread(self, caption: str) -> str:
+        """The end of a caption that is longer than what is read, in words; of any other nothing."""
+        said = words(caption)
+        for kept in range(len(said), -1, -1):
+            if len(self._numbers(said[:kept])) <= self.length:
+                return " ".join(said[kept:])
+        return ""
+
+    def _numbers(self, said: Sequence[str]) -> list[int]:
+        """The numbers of words, without what is not known: words, or letters of them."""
+        if not self.pieces:
+            return [self.number[w] for w in said if w in self.number]
+        for word in set(said) - self._spelled.keys():
+            letters = "".join(c for c in word if c in self.number)
+            self._spelled[word] = (letters and self.pieces.write(letters)) or []
+        return [i for word in said for i in self._spelled[word]]
+
+    @cached_property
+    def _spelled(self) -> dict[str, list[int]]:
+        return {}
+
+
+def _pieces(said: Sequence[Sequence[str]]) -> Spelling:
+    """Pieces of these words, of their most frequent letters."""
+    count = Counter(letter for some in said for word in some for letter in word)
+    kept = set(sorted(count, key=lambda c: (-count[c], c))[:MOST_LETTERS])
+    return learn(["".join(c for c in " ".join(some) if c in kept or c == " ") for some in said], "pieces", MOST_WORDS)
+
+
+def chosen(captions: Iterable[str]) -> tuple[str, str]:
+    """Whether to read these captions by words or by pieces of them, and why in words; Chinese signs cannot be cut."""
+    different = {word for caption in captions for word in words(caption)}
+    several = sum(len(word) > 1 for word in different)
+    if several > MOST_WORDS:
+        return "pieces", f"by pieces of words, for {several:,} different words are more than {MOST_WORDS:,}"
+    return "words", f"by words, of which there are {len(different):,}"
 
 
 @dataclass(frozen=True)
@@ -106,12 +167,14 @@ def by_caption(
     data: Dataset,
     seed: int,
     encoder: str | None = None,
+    spelling: str = "auto",
     cache: Path | None = None,
     progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> Dataset:
     """The same, made from captions: those of the data, or those that its world gives.
 
-    encoder: of the user's own, by name (see `frozen.named`); else both players read words.
+    encoder: of the user's own, by name (see `frozen.named`); else both players read words or their pieces, as
+    `spelling` says.
     """
     world = data.world
     if hasattr(world, "captions"):
@@ -121,11 +184,15 @@ def by_caption(
     else:
         told = [data.train.captions or [], data.heldout.captions or []]
     if not any(told[0]):
+        problems = [*data.card.get("caption_problems", []), *data.card.get("problems", [])]
+        wrong = next((f" ({line})" for line in problems if files.METADATA in line), "")
         raise DataError(
-            f"{data.card['source']} has no captions: put a metadata.jsonl beside the pictures, a line each, such as "
-            '{"file_name": "a.png", "text": "red eyes, black hair"}, or leave the condition out'
+            f"{data.card['source']} has no captions{wrong}: put a metadata.jsonl beside the pictures, a line each, "
+            'such as {"file_name": "a.png", "text": "red eyes, black hair"}, or leave the condition out'
         )
-    vocabulary = Vocabulary.learn(caption for some in told[0] for caption in some)
+    captions = [caption for some in told[0] for caption in some]
+    how, why = chosen(captions) if spelling == "auto" else (spelling, f"by {spelling}, as asked")
+    vocabulary = Vocabulary.learn(captions, how)
     if not vocabulary.known:
         raise DataError(
             f"no caption of {data.card['source']} has a word in it; write words, or leave the condition out"
@@ -133,11 +200,12 @@ def by_caption(
 
     mark = [data.card["fingerprint"], *vocabulary.known]
     if encoder is not None:
+        why = f"by {encoder}"
         vocabulary = frozen.learn(encoder, [caption for some in told[0] + told[1] for caption in some], cache, progress)
         mark += [encoder, str(vocabulary.space)]
 
     train, heldout = (replace(s, c=Captions.of(t, vocabulary)) for s, t in zip((data.train, data.heldout), told))
-    card: dict[str, Any] = data.card | {"captions": _census(told[0], vocabulary)}
+    card: dict[str, Any] = data.card | {"captions": _census(told[0], vocabulary) | {"read": why}}
     card |= {"train": len(train), "fingerprint": blake2b("\n".join(mark).encode(), digest_size=16).hexdigest()}
     if world is not None:
         world = Told(world, vocabulary)
@@ -167,17 +235,19 @@ def _seen_only(data: Dataset, seed: int) -> Split:
 
 
 def _census(told: Sequence[Sequence[str]], vocabulary: Vocabulary | Frozen) -> dict[str, Any]:
-    """What the card says of the captions to train on; an encoder reads all words."""
-    lengths = [len(words(caption)) for some in told for caption in some]
-    times = Counter(word for some in told for caption in some for word in words(caption))
-    read, longest = (times, max(lengths)) if isinstance(vocabulary, Frozen) else (vocabulary.known, vocabulary.length)
+    """What the card says of the captions to train on."""
+    captions = [caption for some in told for caption in some]
+    said = [words(caption) for caption in captions]
+    times = Counter(word for some in said for word in some)
+    by_words = isinstance(vocabulary, Vocabulary)  # an encoder may read more than words
     return {
-        "captions": len(lengths),
-        "different": len({caption for some in told for caption in some}),
+        "captions": len(captions),
+        "different": len(set(captions)),
         "without": sum(not some for some in told),
-        "words": len(read),
-        "longest": max(lengths),
-        "cut": sum(n > longest for n in lengths),
-        "left_out_words": len(times) - len(read),
+        "words": len(times),
+        "longest": max(map(len, said)),
+        "cut": sum(bool(vocabulary.unread(caption)) for caption in captions),
+        "wordless": by_words * sum(not any(map(vocabulary.reads, some)) for some in said),
+        "left_out_words": sum(not vocabulary.reads(word) for word in times),
         "most_frequent": [f"{word} {n:,}" for word, n in times.most_common(10)],
     }

@@ -24,8 +24,11 @@ def data_faults(card: Mapping[str, Any], share: float = 0.05) -> list[Finding]:
     found, total = [], max(int(card.get("found") or 0), 1)
     left = card.get("left_out")
     for kind, n in (left if isinstance(left, Mapping) else {}).items():
-        example = next((str(p) for p in card.get("problems", []) if kind in str(p) or kind == "metadata"), "")
-        said = f"{n:,} of {total:,} examples are left out as {kind}" + (f", e.g. {example}" if example else "")
+        example = next((str(p) for p in card.get("problems", []) if kind in str(p)), "")
+        what = f"{n:,} of {total:,} examples are left out as {kind}"
+        if kind == "metadata":
+            what = f"{n:,} lines of metadata.jsonl are not used, of {total:,} examples"
+        said = what + (f", e.g. {example}" if example else "")
         level = "problem" if n > share * total else "note"
         found.append(Finding(f"data: {kind}", 0, said, KINDS.get(kind, "see the card of the run"), level))
 

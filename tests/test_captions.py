@@ -1,0 +1,359 @@
+"""Laws of captions: the words that are read, the pictures they go with, and a run that draws from one's own."""
+
+import json
+from random import Random
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Picture
+
+from sparring import asked, data, generators, worlds
+from sparring.cli import main
+from sparring.data.words import LONGEST, Captions, Vocabulary, chosen, words
+from sparring.folder import RunFolder
+from sparring.spaces import Tokens
+from sparring.symptoms.data import data_faults
+from sparring.worlds.faces import Faces
+from sparring.worlds.faces_captions import UNSEEN
+
+from .test_run import equal, state
+
+COLOURS = {"red": (220, 30, 30), "blue": (30, 30, 220), "green": (30, 200, 30)}
+LITTLE = ["--batch", 8, "--threads", 1, "--width", 4, "--evaluate_n", 16, "--evaluate_final", 16, "--precision", "fp32"]
+
+
+def folder(root, n=60):
+    """Pictures of one colour and noise, told in one caption or two."""
+    root.mkdir()
+    lines, chance = [], np.random.default_rng(0)
+    for i in range(n):
+        name = list(COLOURS)[i % 3]
+        x = np.clip(np.array(COLOURS[name]) + chance.normal(0, 20, (16, 16, 3)), 0, 255).astype(np.uint8)
+        Picture.fromarray(x).save(root / f"{i:03d}.png")
+        text = [f"a {name} picture", f"{name}, bright"][: 1 + i % 2]
+        lines.append(json.dumps({"file_name": f"{i:03d}.png", "text": text if i % 2 else text[0]}))
+    (root / "metadata.jsonl").write_text("\n".join(lines) + "\n")
+    return root
+
+
+# -- words ------------------------------------------------------------------------------------------------------------
+
+
+def test_words_have_no_case_or_punctuation_and_chinese_signs_stand_alone():
+    assert words("Red eyes, short-haired; DON'T!") == ["red", "eyes", "short", "haired", "don't"]
+    assert words("红色的眼睛。Long hair") == [*"红色的眼睛", "long", "hair"]
+    assert words("") == words("…, !") == words("🙂") == []
+    assert words("CAFE\u0301 naïve; красные глаза") == ["café", "naïve", "красные", "глаза"]
+    assert words("हिन्दी लाल") == ["हिन्दी", "लाल"]  # vowels are signs of their own, and of the word
+
+
+def test_a_vocabulary_round_trips_and_is_learned_by_frequency():
+    v = Vocabulary.learn(["red eyes", "red hair", "red"])
+    assert v.known == ("red", "eyes", "hair")
+    assert v.space == Tokens(2, 4)
+    assert v.decode(v.encode("Hair, red")) == "hair red"
+    assert v.decode(v.encode("hair unheard red eyes")) == "hair red"
+    assert v.unknown("ref eyes") == {"ref": ["red"]}
+    captions = [c for some in Faces().captions(50, 0) for c in some]
+    v = Vocabulary.learn(captions)
+    assert all(v.decode(v.encode(c)).split() == words(c) for c in captions)
+
+
+# -- pieces of words --------------------------------------------------------------------------------------------------
+
+
+def test_pieces_spell_words_that_were_never_seen():
+    told = ["the reddish hair and the red ears", "red ears", "红色 hair"] * 9
+    v = Vocabulary.learn(told, "pieces")
+    assert v == Vocabulary.learn(told, "pieces") == Vocabulary.of(json.loads(json.dumps(v.card())), v.length)
+    assert all(v.decode(v.encode(caption)).split() == words(caption) for caption in told)
+    assert (v.encode("red") > 0).sum() == 1 < (v.encode("redder") > 0).sum()
+    assert v.decode(v.encode("Redder, 红!")) == "redder 红"
+    assert v.unknown("redder") == {}
+    assert v.unknown("жred") == {"ж": []}
+    assert v.decode(v.encode("жred ж")) == "red"
+    assert not v.encode("жук").any()
+
+
+@pytest.mark.parametrize("how", ["words", "pieces"])
+def test_the_end_of_a_long_caption_is_named(how):
+    v = Vocabulary.learn(["red ears and red hair"] * 9, how)
+    assert v.unread("red ears and red hair") == ""
+    assert v.unread("red ears and red hair and ears") == "and ears"
+    longest = Vocabulary.learn(["red " * 200], how)
+    assert longest.length == LONGEST[how]
+    assert len(longest.unread("red " * 200).split()) == 200 - LONGEST[how]
+
+
+def test_captions_are_cut_into_pieces_when_their_words_are_many(monkeypatch):
+    told = ["red ears", "red hair", "红色的头发"]
+    assert chosen(told) == ("words", "by words, of which there are 8")
+    monkeypatch.setattr("sparring.data.words.MOST_WORDS", 3)
+    assert chosen(told)[0] == "words"  # no sign can be cut
+    monkeypatch.setattr("sparring.data.words.MOST_WORDS", 2)
+    how, why = chosen(told)
+    assert how == "pieces"
+    assert "3 different words are more than 2" in why
+
+
+def test_letters_beyond_the_most_frequent_are_not_read(monkeypatch):
+    monkeypatch.setattr("sparring.data.words.MOST_LETTERS", 3)
+    v = Vocabulary.learn(["aab abc abcd", "abc"], "pieces")
+    assert set("".join(v.known)) == set(" abc")
+    assert v.decode(v.encode("abcd")) == "abc"
+    assert v.reads("abc")
+    assert not v.reads("abcd")
+
+
+@pytest.mark.parametrize("how", ["auto", "words", "pieces"])
+def test_what_captions_are_read_by_is_said_first(how, tmp_path):
+    d = data.open(folder(tmp_path / "told"), size=16, condition="caption", cache=tmp_path, spelling=how)
+    assert {"auto": "read by words, of which there are 6"}.get(how, f"read by {how}, as asked") in data.summary(d)[2]
+    _, c = d.train.take(range(len(d.train)))
+    said = {d.vocabulary.decode(row) for row in c}
+    assert said == {" ".join(words(some[0])) for some in d.train.captions}
+
+
+def test_no_captions_are_read_by_characters(tmp_path):
+    with pytest.raises(data.DataError, match="none of auto, words, pieces"):
+        data.open(tmp_path, condition="caption", spelling="characters")
+    assert main(["train", "faces", "--condition", "caption", "--encoder", "a:b", "--spelling", "pieces"]) == 2
+
+
+# -- their pictures ---------------------------------------------------------------------------------------------------
+
+
+def test_one_of_several_captions_falls_by_chance_and_none_says_nothing():
+    v = Vocabulary.learn(["one", "two", "three"])
+    c = Captions.of([["one", "two"], [], ["three"], []], v)
+    take = lambda i, chance: [
+        v.decode(row) for row in c.take(np.array(i), None if chance is None else np.array(chance))
+    ]
+    assert take([0, 0, 1, 2, 3], [0.1, 0.9, 0.5, 0.99, 0.99]) == ["one", "two", "", "three", ""]
+    assert take([0, 1, 2], None) == ["one", "", "three"]
+
+
+# -- data -------------------------------------------------------------------------------------------------------------
+
+
+def test_kept_combinations_are_never_trained_on(monkeypatch, tmp_path):
+    world = worlds.open("faces")
+    monkeypatch.setattr(type(world), "examples", (400, 80))
+    d = data.open(world, condition="caption", cache=tmp_path)
+    a = world.attributes(400, 0)
+    keep = [pair not in UNSEEN for pair in zip(a["hair"].tolist(), a["eyes"].tolist())]
+    assert 300 < sum(keep) < 380
+    assert len(d.train) == sum(keep) == d.card["train"]
+    np.testing.assert_array_equal(d.train.x, world.draw(400, 0)[0][torch.tensor(keep)].numpy())
+    x, c = d.heldout.take(range(80))
+    truth = d.world.judge(x, c)
+    assert truth["obeyed"] > 0.97
+    assert "obeyed_unseen" in truth
+
+
+def test_captions_go_with_their_pictures_in_every_batch_and_process(tmp_path):
+    d = data.open(folder(tmp_path / "told"), size=16, condition="caption", cache=tmp_path)
+
+    def told(stream, n=9):
+        return [next(stream) for _ in range(n)]
+
+    one = told(data.batches(d.train, 8, seed=3))
+    first, second = (told(data.batches(d.train, 8, seed=3, rank=k, ranks=2)) for k in (0, 1))
+    said = set()
+    for (x, c), (xa, ca), (xb, cb) in zip(one, first, second):
+        assert torch.equal(x, torch.cat([xa, xb]))
+        assert torch.equal(c, torch.cat([ca, cb]))
+        for picture, row in zip(x, c):
+            text = d.vocabulary.decode(row)
+            said.add(text)
+            colour = ["red", "green", "blue"][picture.float().mean((1, 2)).argmax()]
+            assert colour in text.split()
+    assert len(said) == 6
+    later = told(data.batches(d.train, 8, seed=3, seen=32), 5)
+    assert all(torch.equal(a[1], b[1]) for a, b in zip(one[4:], later))
+
+
+def test_a_caption_never_leaks_through_names_or_order(tmp_path):
+    """With captions shuffled between files, what comes with a picture tells nothing of it."""
+    root = folder(tmp_path / "told", n=240)
+    rows = [json.loads(line) for line in (root / "metadata.jsonl").read_text().splitlines()]
+    texts = [row["text"] for row in rows]
+    Random(1).shuffle(texts)
+    (root / "metadata.jsonl").write_text("\n".join(json.dumps(r | {"text": t}) for r, t in zip(rows, texts)) + "\n")
+    d = data.open(root, size=16, condition="caption", cache=tmp_path)
+    right, n = 0, 0
+    stream = data.batches(d.train, 16, seed=0)
+    for _ in range(len(d.train) // 16):
+        for picture, row in zip(*next(stream)):
+            colour = ["red", "green", "blue"][picture.float().mean((1, 2)).argmax()]
+            right, n = right + (colour in d.vocabulary.decode(row).split()), n + 1
+    assert abs(right / n - 1 / 3) < 0.1
+
+
+def test_neither_names_nor_the_order_of_lines_change_what_is_seen(tmp_path):
+    one, other = folder(tmp_path / "told"), tmp_path / "renamed"
+    other.mkdir()
+    rows = [json.loads(line) for line in (one / "metadata.jsonl").read_text().splitlines()]
+    Random(0).shuffle(rows)
+    for i, row in enumerate(rows):
+        name = row["file_name"]
+        (other / f"{i:02d}-x.png").write_bytes((one / name).read_bytes())
+        row["file_name"] = f"{i:02d}-x.png"
+    (other / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
+    a, b = (data.open(root, size=16, condition="caption", cache=tmp_path) for root in (one, other))
+    for _, (x, c), (y, e) in zip(range(9), data.batches(a.train, 8, seed=3), data.batches(b.train, 8, seed=3)):
+        assert torch.equal(x, y)
+        assert torch.equal(c, e)
+
+
+def test_what_is_wrong_with_captions_is_said_a_line_each(tmp_path):
+    root = folder(tmp_path / "told")
+    lines = (root / "metadata.jsonl").read_text().splitlines()
+    lines[0] = json.dumps({"file_name": "000.png", "text": "  "})
+    lines[1] = json.dumps({"file_name": "001.png", "text": ["same", "same"]})
+    lines[2] = json.dumps({"file_name": "gone.png", "text": "nobody"})
+    (root / "metadata.jsonl").write_text("\n".join(lines) + "\n")
+    d = data.open(root, size=16, condition="caption", cache=tmp_path)
+    assert d.card["caption_problems"] == [
+        "000.png: no caption",
+        "002.png: no caption",
+        "metadata.jsonl line 1: an empty caption",
+        "metadata.jsonl line 2: the same caption again",
+    ]
+    assert d.card["problems"] == ["metadata.jsonl line 3: there is no file gone.png"]
+    said = "\n".join(data.summary(d))
+    assert "captions to look at: 000.png: no caption" in said
+    assert sum(not (c > 0).any() for s in (d.train, d.heldout) for c in s.take(range(len(s)))[1]) == 2
+
+
+def test_a_broken_file_of_captions_is_read_as_far_as_it_goes(tmp_path):
+    """As Windows ends lines, with errors of every kind: each is a line that says what it is."""
+    root = folder(tmp_path / "told")
+    lines = (root / "metadata.jsonl").read_text().splitlines()
+    lines[:12] = [
+        '{"file_name": "000.png", "text": "broken',
+        '{"filename": "001.png", "text": "of nothing"}',
+        '{"file_name": "002.png", "caption": "by another name"}',
+        '{"file_name": "003.png", "text": 17}',
+        '{"file_name": "004.png", "text": {"en": "red"}}',
+        '{"file_name": "005.png", "text": [null, "a blue picture"]}',
+        '["006.png", "red"]',
+        '{"file_name": "pictures/007.PNG", "text": "in another place"}',
+        '{"file_name": "008.png", "text": "🙂!"}',
+        '{"file_name": 9, "text": "a number"}',
+        "",
+        '{"file_name": "011.png", "label": "blue"}',
+    ]
+    latin = b'{"file_name": "010.png", "text": "caf\xe9"}'
+    (root / "metadata.jsonl").write_bytes("\r\n".join(lines).encode() + b"\r\n" + latin)
+    d = data.open(root, size=16, condition="caption", cache=tmp_path)
+    assert d.card["usable"] == 60
+    assert d.card["problems"] == [
+        "metadata.jsonl line 1: broken JSON at character 34 (Unterminated string starting)",
+        'metadata.jsonl line 2: no "file_name" among filename, text',
+        "metadata.jsonl line 7: not a JSON object",
+        "metadata.jsonl line 8: there is no file pictures/007.PNG; did you mean 007.png?",
+        "metadata.jsonl line 10: file_name is no name",
+        "metadata.jsonl line 61: not UTF-8; save the file as UTF-8",
+    ]
+    assert [line for line in d.card["caption_problems"] if "metadata" in line] == [
+        'metadata.jsonl line 3: no "text" among file_name, caption',
+        "metadata.jsonl line 4: 17 is no caption",
+        'metadata.jsonl line 5: {"en": "red"} is no caption',
+        "metadata.jsonl line 6: null is no caption",
+    ]
+    said = "\n".join(data.summary(d))
+    assert "not used: 6 lines of metadata.jsonl; e.g. metadata.jsonl line 1" in said
+    assert "note: captions without a word that is read: 1; they say nothing" in said
+    assert "left out" not in said
+    (found,) = data_faults(d.card)
+    assert found.evidence.startswith("6 lines of metadata.jsonl are not used, of 60 examples, e.g. metadata.jsonl line")
+
+
+@pytest.mark.parametrize(
+    ("line", "why"), [(None, "no captions: put"), ({"file_name": "000.png", "caption": "red"}, '"text" among')]
+)
+def test_data_without_captions_is_refused_with_the_way_out(line, why, tmp_path):
+    root = folder(tmp_path / "told")
+    (root / "metadata.jsonl").unlink()
+    if line:
+        (root / "metadata.jsonl").write_text(json.dumps(line))
+    with pytest.raises(data.DataError, match=r"no captions.*metadata\.jsonl") as error:
+        data.open(root, size=16, condition="caption", cache=tmp_path)
+    assert why in str(error.value)
+
+
+# -- as a user runs it ------------------------------------------------------------------------------------------------
+
+
+def trained(root, *options):
+    folder(root / "pictures")
+    options = ["--size", 16, "--condition", "caption", "--checkpoint_every", 32, *LITTLE, *options]
+    assert main([str(a) for a in ("train", root / "pictures", *options, "--run", root / "run")]) == 0
+    return root / "run"
+
+
+@pytest.fixture(scope="module")
+def told_run(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("told"), "--samples", 96)
+
+
+def resumes_as_if_never_stopped(run):
+    before = state(run)
+    for checkpoint in RunFolder(run).checkpoints()[1:]:
+        (checkpoint / "tree.json").unlink()
+    assert main(["resume", str(run)]) == 0
+    assert equal(state(run), before)
+
+
+def test_a_run_of_captions_resumes_as_if_never_stopped(told_run):
+    resumes_as_if_never_stopped(told_run)
+    assert "penalty/mismatch" in RunFolder(told_run).rows("stats.jsonl")[0]
+
+
+def test_a_run_by_pieces_of_words_resumes_and_draws_from_any_words(tmp_path, capsys):
+    run = trained(tmp_path, "--samples", 64, "--spelling", "pieces")
+    assert "read by pieces, as asked" in capsys.readouterr().err
+    resumes_as_if_never_stopped(run)
+    capsys.readouterr()
+    sample = lambda *argv: main([str(a) for a in ("sample", run, *argv)])
+    assert sample("--caption", "a bleu picture", "-n", 2, "--out", tmp_path / "a.npy") == 0
+    assert "passed over" not in capsys.readouterr().out
+    assert sample("--caption", "a жlue one", "-n", 2, "--out", tmp_path / "b.npy") == 0
+    assert "letters never seen in training are passed over: ж o" in capsys.readouterr().out
+    assert sample("--caption", "жжж") == 2
+    assert "words are spelled with a, b, c" in capsys.readouterr().err
+    G, spec, card = generators.load_generator(run / "generator")
+    x = generators.draw(G, spec, 2, c=asked.conditions(spec, card, ["a bleu picture"] * 2))
+    np.testing.assert_array_equal(x, np.load(tmp_path / "a.npy"))
+
+
+def test_ones_own_words_are_drawn_and_unknown_ones_named(told_run, tmp_path, capsys):
+    sample = lambda *argv: main([str(a) for a in ("sample", told_run, *argv)])
+    assert sample("--caption", "a bleu picture", "-n", 4, "--out", tmp_path / "a.npy") == 0
+    assert "unknown word 'bleu' is passed over; near to it: blue" in capsys.readouterr().out
+    assert np.load(tmp_path / "a.npy").shape == (4, 3, 16, 16)
+    assert sample("--caption", "red, a bright blue picture", "-n", 1, "--out", tmp_path / "l.npy") == 0
+    assert "longer than all captions of training: 'blue picture' is not read" in capsys.readouterr().out
+    assert sample("--caption", "", "-n", 1, "--out", tmp_path / "e.npy") == 0
+    assert "--caption '' has no word in it: drawn as what has no caption" in capsys.readouterr().out
+    assert sample("--caption", "xyzzy") == 2
+    assert "none of its words" in capsys.readouterr().err
+    assert sample("--grid", "--caption", "red", "--caption", "blue", "-n", 3, "--out", tmp_path / "b.png") == 0
+    out = capsys.readouterr().out
+    assert "row 2: blue" in out
+    assert "6 samples" in out
+    assert sample("--walk", "--caption", "red") == 2
+    assert sample("--walk", "--caption", "red", "--caption", "blue", "-n", 2, "--out", tmp_path / "w.npy") == 0
+    assert len(np.load(tmp_path / "w.npy")) == 16
+    assert sample("--truncation", 0.5, "--out", tmp_path / "t.npy") == 0
+    assert sample("--truncation", -1) == 2
+    assert sample("--label", "red") == 2
+
+
+def test_an_exported_generator_draws_from_a_string(told_run):
+    G, spec, card = generators.load_generator(told_run / "generator")
+    x = generators.draw(G, spec, 3, c=asked.conditions(spec, card, ["a red picture"] * 3))
+    assert x.shape == (3, 3, 16, 16)
+    assert set(card["words"]) == {"a", "picture", "bright", *COLOURS}
