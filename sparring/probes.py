@@ -88,7 +88,8 @@ def probe(m: Method, s: State, p: Panel) -> dict[str, float]:
         of those of one class, or, made from captions or points, of all.
     condition/futures: of next frames, in the place of both, how far another z moves one, over how far real ones are
         from the frame before.
-    leak: share of fakes that lie nearer to transformed examples than to clear ones, beyond that of real examples.
+    leak: the share of what D sees through its augmentation, in a mixture of it and of clear examples that is as far
+        from both as fakes are; not where both are almost alike.
     swing: rms distance of fakes from those of the average generator, over the mean distance of real examples; not of
         texts.
     Of texts, written by a G that has `score`:
@@ -302,13 +303,17 @@ def copies(p: Panel, fakes: Marks) -> dict[str, Tensor]:
 
 
 def leak(m: Method, s: State, p: Panel, real: Marks, fakes: Marks) -> dict[str, Tensor]:
-    """Whether fakes look like what D sees through its glass, and real examples do not."""
+    """Whether fakes look like what D sees through its glass: E d(., seen) - E d(., real) is linear in a mixture of
+    both, so where it lies between that of clear examples and that of seen ones is the share of the latter."""
     assert m.augment is not None
     (x, _), (y, _) = p.train, p.heldout
     with seeded(y.device, "look", m.seed, s.seen):
-        seen = marks(m.augment(y, s.memory, s.seen)(y)).x
-    nearer = lambda a: (torch.cdist(a, seen).min(1).values < torch.cdist(a, real.x).min(1).values).float().mean()
-    return {"leak": nearer(fakes.x) - nearer(marks(x).x)}
+        seen, others = (marks(m.augment(x, s.memory, s.seen)(x)).x for x in (y, x))
+    far = lambda a, b: torch.cdist(a, b).mean()
+    of = lambda a: far(a, seen) - far(a, real.x)
+    clear = marks(x).x
+    apart = of(clear) - of(others)
+    return {"leak": (of(clear) - of(fakes.x)) / apart} if apart > 0.02 * far(clear, real.x) else {}
 
 
 def condition(s: State, p: Panel, fake: Tensor, d_held: Tensor, k: int) -> dict[str, Tensor]:

@@ -42,7 +42,15 @@ CURES = {  # what a user asks for; on points and on pictures
     "top-k": dict(top_k=0.5),
     "two time scales": dict(lr_D=4e-2),
     "rmsprop": dict(optimizer="rmsprop"),
-    "several": dict(terms="feature_matching=1,mode_seeking=0.1", kernels=2, pack=2, history=0.01, unroll=1, top_k=0.5, norm="virtual"),
+    "several": dict(
+        terms="feature_matching=1,mode_seeking=0.1",
+        kernels=2,
+        pack=2,
+        history=0.01,
+        unroll=1,
+        top_k=0.5,
+        norm="virtual",
+    ),
 }
 PICTURES = Spec(Image(1, 8), Label(3))
 POINTS = Spec(Vector(2))

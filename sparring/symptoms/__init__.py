@@ -48,9 +48,9 @@ def not_finite(h: History) -> Finding | None:
 
 SYMPTOMS: tuple[Symptom, ...] = (  # what is the cause stands before what it brings about
     not_finite,
-    generator_frozen,
     clip_too_tight,
     clip_too_loose,
+    generator_frozen,
     vanishing_gradient,
     critic_unbounded,
     exploding_slope,

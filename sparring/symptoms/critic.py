@@ -90,15 +90,25 @@ def critic_wins(
     )
 
 
-@needs("accuracy/heldout", "coverage", "spread")
-def critic_blind(h: History, guess: float = 0.65, good: float = 0.35, share: float = 0.2) -> Finding | None:
-    """D cannot tell fakes from real examples, and anybody else can: it is too weak, or held too still, to teach."""
-    w = windows(h, "accuracy/heldout", "coverage", "spread")
-    bad = lambda right, coverage, spread: right < guess and (coverage < good or not 0.5 < spread < 2)
-    since = holds(w, bad, least=max(4, round(share * len(w))))
+@needs("accuracy/heldout", "coverage", "spread", "precision")
+def critic_blind(
+    h: History, guess: float = 0.65, wrong: float = 0.3, good: float = 0.4, swing: float = 0.3, share: float = 0.2
+) -> Finding | None:
+    """D cannot tell fakes from real examples, and anybody else can: it is too weak, or held too still, to teach.
+
+    Fakes that are as good as real ones but few, or that run away from D, are no fault of its eyes.  A D that prefers
+    fakes, right less often than `wrong`, is found sooner.
+    """
+    known = ("accuracy/heldout", "coverage", "spread", "precision")
+    w = windows(h, *known, "swing") or [Window(at, (*values, 0.0)) for at, values in windows(h, *known)]
+
+    poor = lambda coverage, spread, precision: precision < good and (coverage < good or not 0.5 < spread < 2)
+    fooled = lambda below: lambda right, *fakes: right < below and fakes[-1] < swing and poor(*fakes[:-1])
+    since = holds(w, fooled(guess), least=max(4, round(share * len(w))))
+    since = holds(w, fooled(wrong), least=2) if since is None else since
     if since is None:
         return None
-    right, coverage, spread = w[-1].values
+    right, coverage, spread, *_ = w[-1].values
     return Finding(
         "critic blind",
         since,
@@ -145,7 +155,7 @@ def clip_too_tight(h: History, slope: float = 0.01) -> Finding | None:
 def clip_too_loose(h: History, bound: float = 0.02, slope: float = 20.0) -> Finding | None:
     """A bound that hardly any weight meets: D is as steep as without one, and slow to settle."""
     w = windows(h, "D/bound", "slope/real", "slope/fake")
-    since = holds(w, lambda share, real, fake: share < bound and max(real, fake) > slope, least=2)
+    since = holds(w, lambda share, real, fake: share < bound and max(real, fake) > slope)
     if since is None:
         return None
     share, real, fake = w[-1].values

@@ -53,29 +53,32 @@ def generator_frozen(h: History, lost: float = 1e-6, still: float = 1e-6) -> Fin
     )
 
 
-@needs("swing", "score/average", "score/drawn", "coverage")
-def average_lags(h: History, far: float = 0.3, behind: float = 1.0, good: float = 0.2) -> Finding | None:
+@needs("swing", "score/average", "score/drawn", "coverage", "G/average")
+def average_lags(
+    h: History, far: float = 0.3, behind: float = 1.0, good: float = 0.2, apart: float = 0.2
+) -> Finding | None:
     """The average generator is far behind a G that draws well: D finds its samples plainly worse than G's."""
     w = windows(h, "swing", "score/average", "score/drawn", "score/train", "coverage", "G/average")
 
-    def late(swing: float, average: float, drawn: float, train: float, coverage: float, _: float) -> bool:
-        return swing > far and coverage > good and drawn - average > behind * max(abs(train - drawn), 1e-9)
+    def late(swing: float, average: float, drawn: float, train: float, coverage: float, weights: float) -> bool:
+        worse = drawn - average > behind * max(abs(train - drawn), 1e-9)
+        return worse and swing > far and weights > apart and coverage > good
 
     since = holds(w, late, least=max(3, len(w) // 4))
     if since is None:
         return None
-    swing, average, drawn, _, _, apart = w[-1].values
+    swing, average, drawn, _, _, weights = w[-1].values
     return Finding(
         "average lags",
         since,
         f"samples of the average generator lie {swing:.0%} of the data's spread from G's, D scores them {average:.2g} "
-        f"where G's get {drawn:.2g}, and the weights are {apart:.0%} apart",
+        f"where G's get {drawn:.2g}, and the weights are {weights:.0%} apart",
         "--average 0.02 or less (in a loop of your own, a shorter halflife)",
     )
 
 
 @needs("swing", "coverage")
-def oscillation(h: History, wide: float = 0.4, good: float = 0.25, share: float = 0.2) -> Finding | None:
+def oscillation(h: History, wide: float = 0.55, good: float = 0.25, share: float = 0.2) -> Finding | None:
     """G goes round: it swings widely about its own average, and covers next to nothing of the data for all that.
 
     The autocorrelation of the score gap, where it has a clear period, is named as further evidence.
