@@ -164,13 +164,18 @@ def play(case: dict[str, Any], **more: Any) -> dict[str, Any]:
     )
 
 
-def collect(log: Path, seeds: list[int], only: list[str]) -> None:
-    """All runs that are not in the log yet."""
-    done = {key(json.loads(line)) for line in log.read_text().splitlines()} if log.exists() else set()
+def silent() -> None:
+    """No pages, no pictures, no words, one thread."""
     run.report.write = lambda path: path  # type: ignore[assignment]
     run.draw_sheet = lambda run: None
     run.tell = autopilot.tell = lambda line: None
     torch.set_num_threads(1)
+
+
+def collect(log: Path, seeds: list[int], only: list[str]) -> None:
+    """All runs that are not in the log yet."""
+    done = {key(json.loads(line)) for line in log.read_text().splitlines()} if log.exists() else set()
+    silent()
     for case in cases(seeds) + recoveries([s for s in seeds if s not in TUNED]):
         if key(case) in done or (only and (case["fault"] or "healthy") not in only):
             continue
