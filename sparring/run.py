@@ -35,6 +35,7 @@ from .remedies import Act, replay
 from .settings import Recipe, difference
 from .sides import panel_extractor
 from .spaces import Tokens, Vector, shape
+from .spaces import from_json as spec_from_json
 from .spaces import to_json as spec_json
 from .stopping import stopping
 from .tally import Tally
@@ -253,7 +254,9 @@ def refuse_changes(run: Run, saved: dict[str, Any]) -> None:
     """A checkpoint goes on only with the recipe and the data it began with."""
     changed = difference(Recipe.of(saved["recipe"]), run.recipe)
     if saved["spec"] != spec_json(run.data.spec):
-        changed = f"the data was {saved['spec']} when the run began and is {spec_json(run.data.spec)} now"
+        began, now = spec_from_json(saved["spec"]), run.data.spec
+        what, a, b = ("samples", began.x, now.x) if began.x != now.x else ("conditions", began.c, now.c)
+        changed = f"the {what} of {run.recipe.data} were {a} when the run began and are {b} now"
     elif not changed and saved["fingerprint"] != run.data.card["fingerprint"]:
         changed = (
             f"the content of {run.recipe.data} has changed since the run began "

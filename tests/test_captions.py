@@ -272,13 +272,21 @@ def test_a_broken_file_of_captions_is_read_as_far_as_it_goes(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("line", "why"), [(None, "no captions: put"), ({"file_name": "000.png", "caption": "red"}, '"text" among')]
+    ("change", "why"),
+    [
+        (lambda text: "", "no captions: they stand in"),
+        (lambda text: text.replace("text", "caption"), '(metadata.jsonl line 1: no "text" among file_name, caption)'),
+        (lambda text: text.replace(': "0', ': "img/0'), "there is no file img/000.png; did you mean 000.png?)"),
+        (lambda text: "{\n" + text.replace(".png", ".jpg"), "(metadata.jsonl line 2: there is no file 000.jpg)"),
+        (lambda text: text.encode("utf-16"), "(metadata.jsonl line 1: not UTF-8; save the file as UTF-8)"),
+    ],
 )
-def test_data_without_captions_is_refused_with_the_way_out(line, why, tmp_path):
+def test_data_without_captions_is_refused_with_what_is_wrong_most_often(change, why, tmp_path):
     root = folder(tmp_path / "told")
+    found = change((root / "metadata.jsonl").read_text())
     (root / "metadata.jsonl").unlink()
-    if line:
-        (root / "metadata.jsonl").write_text(json.dumps(line))
+    if found:
+        (root / "metadata.jsonl").write_bytes(found if isinstance(found, bytes) else found.encode())
     with pytest.raises(data.DataError, match=r"no captions.*metadata\.jsonl") as error:
         data.open(root, size=16, condition="caption", cache=tmp_path)
     assert why in str(error.value)
@@ -327,6 +335,12 @@ def test_a_run_by_pieces_of_words_resumes_and_draws_from_any_words(tmp_path, cap
     G, spec, card = generators.load_generator(run / "generator")
     x = generators.draw(G, spec, 2, c=asked.conditions(spec, card, ["a bleu picture"] * 2))
     np.testing.assert_array_equal(x, np.load(tmp_path / "a.npy"))
+
+    told = tmp_path / "pictures" / "metadata.jsonl"
+    told.write_text(told.read_text().replace("bright", "magnificently bright"))
+    assert main(["resume", str(run)]) == 2
+    assert "conditions of" in (said := capsys.readouterr().err)
+    assert "when the run began and are Tokens(" in said
 
 
 def test_ones_own_words_are_drawn_and_unknown_ones_named(told_run, tmp_path, capsys):

@@ -170,9 +170,13 @@ def _metadata(files: Files, name: str) -> tuple[dict[str, dict[str, Any]], list[
 def _row(line: bytes) -> dict[str, Any]:
     """A line of metadata.jsonl; ValueError, with what is wrong, where it is not about a file."""
     try:
-        row = json.loads(line.strip())
+        text = line.decode("utf-8-sig").strip()
     except UnicodeDecodeError:
-        raise ValueError("not UTF-8; save the file as UTF-8") from None
+        text = "\0"
+    if "\0" in text:
+        raise ValueError("not UTF-8; save the file as UTF-8")
+    try:
+        row = json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"broken JSON at character {error.pos + 1} ({error.msg.removesuffix(' at')})") from None
     if not isinstance(row, dict):

@@ -184,11 +184,10 @@ def by_caption(
     else:
         told = [data.train.captions or [], data.heldout.captions or []]
     if not any(told[0]):
-        problems = [*data.card.get("caption_problems", []), *data.card.get("problems", [])]
-        wrong = next((f" ({line})" for line in problems if files.METADATA in line), "")
         raise DataError(
-            f"{data.card['source']} has no captions{wrong}: put a metadata.jsonl beside the pictures, a line each, "
-            'such as {"file_name": "a.png", "text": "red eyes, black hair"}, or leave the condition out'
+            f"{data.card['source']} has no captions{_usual_problem(data)}: they stand in a metadata.jsonl beside the "
+            'pictures, a line each, such as {"file_name": "a.png", "text": "red eyes, black hair"}; of the worlds, '
+            "faces has some; or leave the condition out"
         )
     captions = [caption for some in told[0] for caption in some]
     how, why = chosen(captions) if spelling == "auto" else (spelling, f"by {spelling}, as asked")
@@ -211,6 +210,14 @@ def by_caption(
         world = Told(world, vocabulary)
     spec = Spec(data.spec.x, vocabulary.space)
     return replace(data, spec=spec, train=train, heldout=heldout, card=card, vocabulary=vocabulary, world=world)
+
+
+def _usual_problem(data: Dataset) -> str:
+    """What is wrong with most lines of metadata, by the first of these, in brackets; nothing where there are none."""
+    lines = [*data.card.get("problems", []), *data.card.get("caption_problems", [])]
+    wrong = {line: " ".join(line.partition(": ")[2].split()[:3]) for line in lines if files.METADATA in line}
+    count = Counter(wrong.values())
+    return f" ({max(wrong, key=lambda line: count[wrong[line]])})" if wrong else ""
 
 
 @dataclass(frozen=True)
