@@ -37,6 +37,15 @@ def folder(root, n=60):
     return root
 
 
+def shuffled(root):
+    """The same, with the captions of other pictures."""
+    rows = [json.loads(line) for line in (root / "metadata.jsonl").read_text().splitlines()]
+    texts = [row["text"] for row in rows]
+    Random(1).shuffle(texts)
+    (root / "metadata.jsonl").write_text("\n".join(json.dumps(r | {"text": t}) for r, t in zip(rows, texts)) + "\n")
+    return root
+
+
 # -- words ------------------------------------------------------------------------------------------------------------
 
 
@@ -176,11 +185,7 @@ def test_captions_go_with_their_pictures_in_every_batch_and_process(tmp_path):
 
 def test_a_caption_never_leaks_through_names_or_order(tmp_path):
     """With captions shuffled between files, what comes with a picture tells nothing of it."""
-    root = folder(tmp_path / "told", n=240)
-    rows = [json.loads(line) for line in (root / "metadata.jsonl").read_text().splitlines()]
-    texts = [row["text"] for row in rows]
-    Random(1).shuffle(texts)
-    (root / "metadata.jsonl").write_text("\n".join(json.dumps(r | {"text": t}) for r, t in zip(rows, texts)) + "\n")
+    root = shuffled(folder(tmp_path / "told", n=240))
     d = data.open(root, size=16, condition="caption", cache=tmp_path)
     right, n = 0, 0
     stream = data.batches(d.train, 16, seed=0)
@@ -364,6 +369,19 @@ def test_ones_own_words_are_drawn_and_unknown_ones_named(told_run, tmp_path, cap
     assert sample("--truncation", 0.5, "--out", tmp_path / "t.npy") == 0
     assert sample("--truncation", -1) == 2
     assert sample("--label", "red") == 2
+
+
+def test_a_generator_obeys_captions_and_with_shuffled_ones_by_chance(tmp_path):
+    def obeyed(root):
+        options = ["--size", 8, "--condition", "caption", "--samples", 320, *LITTLE, "--batch", 16]
+        assert main([str(a) for a in ("train", root, *options, "--run", tmp_path / f"{root.name}-run")]) == 0
+        G, spec, card = generators.load_generator(tmp_path / f"{root.name}-run" / "generator")
+        draw = lambda name: generators.draw(G, spec, 40, c=asked.conditions(spec, card, [f"a {name} picture"] * 40))
+        right = [draw(name).float().mean((2, 3)).argmax(1) == i for i, name in enumerate(("red", "green", "blue"))]
+        return torch.stack(right).float().mean()
+
+    assert obeyed(folder(tmp_path / "told", n=240)) > 0.9
+    assert obeyed(shuffled(folder(tmp_path / "shuffled", n=240))) < 0.6
 
 
 def test_an_exported_generator_draws_from_a_string(told_run):
