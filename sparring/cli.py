@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -232,9 +233,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"sparring: {argv[0]!r} is none of {', '.join(COMMANDS)}{hint}", file=sys.stderr)
         return 2
     try:
-        return COMMANDS[argv[0]](argv[1:])
+        status = COMMANDS[argv[0]](argv[1:])
+        sys.stdout.flush()
+        return status
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 2
+    except BrokenPipeError:  # of `sparring diagnose RUN | head`, which has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except KeyboardInterrupt:
         print("sparring: stopped at once; the last checkpoint is kept", file=sys.stderr)
         return 130

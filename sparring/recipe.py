@@ -110,7 +110,7 @@ def check(r: Recipe) -> None:
         if r.size is not None:
             pyramid(r.size)
     counts = ("size", "width", "samples", "batch", "micro", "critic_steps", "group", "pack", "patience")
-    counts += ("generator_steps", "length")
+    counts += ("generator_steps", "length", "evaluate_n", "evaluate_final")
     amounts = ("tau", "tau_end", "rollouts", "minutes", "lr", "lr_D", "clip", "gamma_end", "settle", "top_k")
     for name in (*counts, "patches", "past", *amounts):
         value = getattr(r, name)

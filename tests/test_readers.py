@@ -1,6 +1,8 @@
 """The command `evaluate`: by which extractors, beside what real samples get, and what it refuses."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -191,3 +193,12 @@ def test_help_names_the_extractors(capsys):
     told = " ".join(capsys.readouterr().out.split())
     assert ", ".join(EXTRACTORS) in told
     assert "clean (default), tf1, none" in told
+
+
+def test_a_reader_who_has_read_enough_is_no_fault(tmp_path):
+    """As in `sparring worlds | head -1`."""
+    command = [sys.executable, "-m", "sparring", "worlds"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 141
