@@ -1,6 +1,8 @@
 """Laws of the further measures: closed forms, bounds, what other libraries compute, what moves them."""
 
+import re
 from math import exp, log
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +10,10 @@ import torch
 from scipy.stats import wasserstein_distance
 from torchmetrics.image.inception import InceptionScore
 
+from sparring import landscape, metrics, worlds
+from sparring.extractors import EXTRACTORS
 from sparring.metrics import (
+    EVERY,
     ON_FEATURES,
     Labels,
     Reader,
@@ -34,8 +39,12 @@ from sparring.metrics import (
     vendi,
     wasserstein,
 )
+from sparring.metrics import copies as of_copies
+from sparring.metrics import frames as of_frames
+from sparring.metrics import likelihood as of_likelihood
 from sparring.metrics.distances import Cloud, first_level, nearest, within
 from sparring.metrics.transport import prices
+from sparring.probes import probe
 
 MORE = [name for name in ON_FEATURES if name not in ("fid", "kid", "precision", "recall", "density", "coverage")]
 each = pytest.mark.parametrize("name", MORE)
@@ -323,3 +332,17 @@ def test_two_standard_errors_hold_about_95_in_100_fresh_draws(name):
     v, se = torch.tensor([[m.value, m.se] for m in runs], dtype=torch.float64).T
     assert float(((v - v.mean()).abs() <= 2 * se).double().mean()) >= 0.8
     assert 0.45 < v.std() / se.mean() < 1.35
+
+
+def test_the_names_in_the_list_of_borjis_measures_are_those_of_the_code():
+    """Words in code quotes: a measure, a function of a room of measures, an extractor, a world, or in `probe`."""
+    text = (Path(__file__).parents[1] / "docs" / "measures.md").read_text().partition("## Borji's lists")[2]
+    rooms = (metrics, of_copies, of_frames, of_likelihood, landscape)
+    known = {*EVERY, *EXTRACTORS, *worlds.WORLDS, *(name for room in rooms for name in vars(room))}
+    known |= set(re.findall(r"^    (\w+):", probe.__doc__ or "", re.M))
+    named = set(re.findall(r"`([a-z][a-z0-9_]*)`", text))
+    assert len(named) > 30
+    assert named <= known, named - known
+    options = set(re.findall(r"--[a-z]+", text))
+    told = (Path(__file__).parents[1] / "sparring" / "cli.py").read_text()
+    assert all(f'"{option}"' in told for option in options)

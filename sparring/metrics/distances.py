@@ -64,9 +64,16 @@ def far(X: Cloud, Y: Cloud, level: int) -> Tensor:
 
 def squared(x: Tensor, y: Tensor, i: Tensor, j: Tensor) -> Tensor:
     """|x[i] - y[j]|² of pairs in float64: numbers i and j (p,) of x (n, d) and y (m, d) give (p,)."""
-    few = max(1, 2**17 // x.shape[1])  # pairs that stay in the cache
-    rows = [(x[a].double() - y[b].double()).square_().sum(1) for a, b in zip(i.split(few), j.split(few))]
-    return torch.cat(rows) if rows else x.new_zeros(0, dtype=torch.float64)
+    few = min(len(i), max(1, 2**17 // x.shape[1]))  # pairs that stay in the cache
+    r2 = torch.empty(len(i), dtype=torch.float64, device=x.device)
+    p, q = x.new_empty(few, x.shape[1]), x.new_empty(few, x.shape[1])  # filled again and again: what is allocated and
+    u = x.new_empty(few, x.shape[1], dtype=torch.float64)  # freed thousands of times left gigabytes of holes behind
+    for at in range(0, len(i), max(few, 1)):
+        n = min(few, len(i) - at)
+        torch.index_select(x, 0, i[at : at + n], out=p[:n])
+        torch.index_select(y, 0, j[at : at + n], out=q[:n])
+        torch.sum(u[:n].copy_(p[:n]).sub_(q[:n]).square_(), 1, out=r2[at : at + n])
+    return r2
 
 
 @contextmanager
