@@ -93,10 +93,11 @@ def choose(run: Run, found: list[Finding]) -> tuple[Act, Method] | None:
     asked += [[-1, 0]] * (8 - len(asked))
     agreed = parallel.gather(torch.tensor(asked, dtype=torch.float64, device=run.device))[0].long().tolist()
     places = sorted((int(c.name) for c in run.folder.checkpoints()), reverse=True)
-    first = recipe.method(run.recipe, run.data.spec)
+    first, usual = recipe.method(run.recipe, run.data.spec), recipe.usual(run.recipe, run.data.spec, run.device)
     for i, since in agreed:
         older = [place for place in places if 0 < place <= since] + [0]
-        if i >= 0 and (chosen := remedies.choose(run.method, run.state.seen, NAMES[i], older, run.acts, first)):
+        seen = run.state.seen
+        if i >= 0 and (chosen := remedies.choose(run.method, seen, NAMES[i], older, run.acts, first, usual)):
             return chosen
     return None
 
@@ -156,6 +157,12 @@ def take(run: Run, saved: dict[str, Any]) -> None:
     run.state.load(saved["state"])
     run.tally = Tally()
     run.tally.load(saved["tally"])
+
+
+def replayed(run: Run, acts: list[Act]) -> Method:
+    """The run's method after these acts."""
+    usual = recipe.usual(run.recipe, run.data.spec, run.device)
+    return remedies.replay(run.method, acts, run.recipe.samples or 0, usual)
 
 
 def go_back(run: Run, to: int, afresh: Callable[[Run], State]) -> None:

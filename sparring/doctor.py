@@ -74,8 +74,8 @@ def look_deep(folder: Path) -> list[Finding]:
 
     from . import landscape, machine, recipe
     from . import run as run_room
-    from .autopilot import take
-    from .remedies import Act, replay
+    from .autopilot import replayed, take
+    from .remedies import Act
     from .settings import Recipe
 
     r = Recipe.of(RunFolder(folder).recipe())
@@ -89,7 +89,7 @@ def look_deep(folder: Path) -> list[Finding]:
     if saved is None:
         raise RequestError(f"{folder} has no checkpoint yet; --deep needs one")
     take(here, saved)
-    m = replay(here.method, [Act(**act) for act in saved["acts"]], r.samples or 0)
+    m = replayed(here, [Act(**act) for act in saved["acts"]])
     s, n = here.state, min(256, len(data.heldout) // 2)
     x, c = run_room.played(here, *data.heldout.take(torch.arange(2 * n)))
     half = lambda t, i: None if t is None else t[i * n : (i + 1) * n]

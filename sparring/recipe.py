@@ -43,13 +43,12 @@ def plan(r: Recipe, data: Dataset, device: torch.device) -> tuple[Recipe, list[s
         reasons.append(f"points are centred at {spec.x.center:.4g} and divided by {spec.x.scale:.4g}, their own spread")
 
     of_net = {} if ":" in r.net else sizes.options(find(sizes.PAIRS, r.net, "net"))
-    defaults = DEFAULTS[type(spec.x)](r, spec, device) | {k: of_net.get(k, v) for k, v in NEUTRAL.items()}
-    r = replace(r, **{k: v for k, v in defaults.items() if getattr(r, k) is None})
-    r = replace(r, lr_D=r.lr if r.lr_D is None else r.lr_D, join=r.join or join(spec))
+    r = replace(r, **{k: of_net.get(k, v) for k, v in NEUTRAL.items() if getattr(r, k) is None})
+    r = replace(filled(r, spec, device), join=r.join or join(spec))
     past = spec.c.count if isinstance(spec.c, Frames) else None
     r = replace(r, condition=r.condition or ("past" if past else "none"), past=past)
     if r.terms is None:
-        r = replace(r, terms=SEEKING if past and not r.micro else "")
+        r = replace(r, terms="" if not past else "energy=1" if not r.forcing else "mode_seeking=0.01")
         if r.terms:
             reasons.append(f"terms: {r.terms}, for D, which meets each past once, cannot tell one future from many")
     if r.mismatch is None:
@@ -76,9 +75,22 @@ def plan(r: Recipe, data: Dataset, device: torch.device) -> tuple[Recipe, list[s
 
 
 OF_BATCHES = ("feature_matching", "mode_seeking")  # terms that take means over the whole batch
-SEEKING = "mode_seeking=0.01"  # of next frames, whose critic meets each past once
+GAME = ("loss", "r1", "r2", "gamma_end", "clip", "lr", "lr_D", "lr_end", "settle", "beta1", "beta2")
 NEUTRAL = dict(norm="none", group=1, kernels=0, pack=1, forget=0.0, patches=1)  # networks' options that do nothing
 TRUTHS = ("modes", "quality", "valid", "kl", "obeyed")  # of worlds, that a run may aim at
+
+
+def filled(r: Recipe, spec: Spec, device: torch.device) -> Recipe:
+    """The recipe with the defaults of this kind of data where it leaves a choice open."""
+    defaults = DEFAULTS[type(spec.x)](r, spec, device)
+    r = replace(r, **{k: v for k, v in defaults.items() if getattr(r, k) is None})
+    return replace(r, lr_D=r.lr if r.lr_D is None else r.lr_D)
+
+
+def usual(r: Recipe, spec: Spec, device: torch.device) -> Method:
+    """How this data and these players would play by the default game: loss, penalties and rates as if left out."""
+    plain = replace(r, **dict.fromkeys(GAME), penalties="", critic_steps=1)  # type: ignore[arg-type]
+    return method(filled(plain, spec, device), spec)
 
 
 def with_intervals(r: Recipe) -> Recipe:
@@ -192,7 +204,7 @@ def contradictions(r: Recipe) -> Iterator[str]:
     terms = named_terms(r)
     if not r.adversarial and not terms:
         yield "--adversarial 0 leaves G nothing to learn from: give --terms, such as feature_matching=1"
-    if r.forcing and (compared := [name for name in terms if name in ("l1", "l2", "gradients")]):
+    if r.forcing and (compared := [name for name in terms if name in ("energy", "l1", "l2", "gradients")]):
         yield f"--terms {compared[0]} compares with the frame that followed the real past, not G's own: drop --forcing"
     if r.clip and r.spectral != "none":
         yield "--clip and --spectral each bound D's weights, and clipping would bound what is then divided: drop one"

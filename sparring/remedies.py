@@ -121,6 +121,16 @@ def reseeded(m: Method, seen: int) -> Method:
     return replace(m, seed=m.seed + 1)
 
 
+def back_to(usual: Method) -> Remedy:
+    """The default game of this kind of data, as given by `recipe.usual`: its loss, penalties, rates and turns."""
+    game = ("loss", "penalties", "lr_G", "lr_D", "beta1", "beta2", "critic_steps", "project")
+
+    def as_usual(m: Method, seen: int) -> Method:
+        return replace(m, **{k: getattr(usual, k) for k in game})
+
+    return as_usual
+
+
 REMEDIES: dict[str, tuple[Remedy, ...]] = {  # what is tried first stands first
     "not finite": (slower, smoother),
     "generator frozen": (faster_generator,),
@@ -141,16 +151,30 @@ REMEDIES: dict[str, tuple[Remedy, ...]] = {  # what is tried first stands first
     "modes missing": (relativistic, smoother, reseeded),
 }
 IN_PLACE = {"average lags"}  # nothing is lost: no need to go back
+OF_DATA = {"augmentation leak", "condition ignored", "copying", "critic overfits", "average lags"}  # not of the game
+
+
+def cures(finding: str, usual: Method | None = None) -> tuple[Remedy, ...]:
+    """What is tried about a finding, in this order: where the game's settings may be at fault, first the usual ones."""
+    known = REMEDIES.get(finding, ())
+    return (back_to(usual), *known) if usual is not None and known and finding not in OF_DATA else known
 
 
 # -- the choice -------------------------------------------------------------------------------------------------------
 
 
 def choose(
-    m: Method, seen: int, finding: str, at: Sequence[int], acts: Sequence[Act], first: Method | None = None
+    m: Method,
+    seen: int,
+    finding: str,
+    at: Sequence[int],
+    acts: Sequence[Act],
+    first: Method | None = None,
+    usual: Method | None = None,
 ) -> tuple[Act, Method] | None:
     """The next act about a finding, and the method after it; None if there is none left.
 
+    first: the method that the run began with, which bounds the rates; usual: the default game of its data.
     at: places to go on from, samples seen of checkpoints older than the fault, newest first (0 is the beginning).
     A place is never tried twice with the same settings; where the same fault came back from a place, an older one is.
     """
@@ -159,7 +183,7 @@ def choose(
     tried = {(act.to, _frozen(act.after)) for act in acts}
     came_back = {act.to for act in acts if act.finding == finding}
     places = [place for place in at if place not in came_back] or list(at[-1:])
-    for remedy in REMEDIES.get(finding, ()):
+    for remedy in cures(finding, usual):
         for place in [seen] if finding in IN_PLACE else places[:1]:
             before, new = settings(m, seen), remedy(m, seen)
             if finding not in IN_PLACE and remedy is not reseeded:
@@ -195,20 +219,21 @@ def settled(m: Method, at: int, samples: int) -> Method:
     return replace(late, penalties=each(m.penalties), terms=each(m.terms), pulls=each(m.pulls))
 
 
-def replay(m: Method, acts: Sequence[Act], samples: int) -> Method:
+def replay(m: Method, acts: Sequence[Act], samples: int, usual: Method | None = None) -> Method:
     """The method after these acts, in a run of so many samples: as exact as if it had never been left."""
+    known = BY_NAME | ({"as_usual": back_to(usual)} if usual is not None else {})
     for act in acts:
         if act.remedy == "settled":
             m = settled(m, act.at, samples)
             continue
-        remedy = BY_NAME[act.remedy]
+        remedy = known[act.remedy]
         m = remedy(m, act.at)
         if act.finding not in IN_PLACE and remedy is not reseeded:
             m = reseeded(m, act.at)
     return m
 
 
-BY_NAME: Mapping[str, Remedy] = {f.__name__: f for row in REMEDIES.values() for f in row}
+BY_NAME: dict[str, Remedy] = {f.__name__: f for row in REMEDIES.values() for f in row}
 
 
 def settings(m: Method, seen: int) -> dict[str, Any]:

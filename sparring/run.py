@@ -31,7 +31,7 @@ from .names import RequestError
 from .players import check_players
 from .probes import BANK, Panel, panel, probe
 from .progress import Progress, tell
-from .remedies import Act, replay
+from .remedies import Act
 from .settings import Recipe, difference
 from .sides import panel_extractor
 from .spaces import Tokens, Vector, shape
@@ -115,7 +115,7 @@ def resume(path: Path, **changes: Any) -> dict[str, Any]:
                 run.seconds = saved["seconds"]
                 run.findings = saved["findings"]
                 run.acts = [Act(**act) for act in saved["acts"]]
-                run.method = replay(run.method, run.acts, r.samples or 0)
+                run.method = autopilot.replayed(run, run.acts)
             if run.first:
                 autopilot.forget(run)
                 if state.seen >= autopilot.end(run):

@@ -61,8 +61,8 @@ class Recipe:
     """std of noise on all that D sees (a picture spans 2, points about 1); falls to 0 until 0.7 of the run"""
 
     terms: str | None = None
-    """what G descends beside its loss: feature_matching, mode_seeking, l1, l2, gradients or module:name, as
-    NAME=WEIGHT,…; mode_seeking=0.01 of next frames, else nothing"""
+    """what G descends beside its loss: feature_matching, mode_seeking, energy, l1, l2, gradients or module:name, as
+    NAME=WEIGHT,…; energy=1 of next frames, else nothing"""
     adversarial: float = 1.0
     """weight of G's loss; at 0, G descends its terms alone"""
     history: float = 0.0

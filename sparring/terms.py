@@ -47,6 +47,17 @@ def gradients(t: Move) -> Tensor:
     return torch.cat([(a - b).abs().flatten(1) for a, b in zip(steps(t.real), steps(t.fake))], 1).mean(1)
 
 
+def energy(t: Move) -> Tensor:
+    """The energy score |G(z, c) - x| - |G(z, c) - G(z', c)| / 2, by the Euclidean norm of whole samples.
+
+    Strictly proper (Gneiting & Raftery 2007): its mean is least where G draws from what truly follows c, all of it and
+    as often.  So it pays for right answers, and for different ones where there are several; l1 and l2 for the middle.
+    """
+    far = lambda a, b: wide(a - b).flatten(1).norm(dim=1)
+    other = t.G(partner(t.z), t.c)
+    return (far(t.fake, t.real) + far(other, t.real) - far(t.fake, other)) / 2
+
+
 def mode_seeking(t: Move) -> Tensor:
     """E|z - z'| / E|G(z, c) - G(z', c)|, of two z for each c: what comes out must change with z (Mao et al. 2019).
 
@@ -82,6 +93,7 @@ def interpolated(generator: Callable[[Tensor, Tensor], Tensor], between: Callabl
 TERMS: dict[str, Term] = {
     "feature_matching": feature_matching,
     "mode_seeking": mode_seeking,
+    "energy": energy,
     "l1": l1,
     "l2": l2,
     "gradients": gradients,

@@ -112,3 +112,15 @@ def test_settling_runs_every_schedule_to_its_end_sooner():
     falling = [quick.lr_G(seen) for seen in range(at, end + 1, 500)]
     assert falling == sorted(falling, reverse=True)
     assert tail(SAMPLES - 5, SAMPLES) == 5
+
+
+@pytest.mark.parametrize("finding", ["critic wins", "oscillation", "clip too tight"])
+def test_the_usual_game_is_tried_first_where_the_game_may_be_at_fault(finding):
+    usual, ill = METHODS["usual"], METHODS["bare"]
+    act, new = choose(ill, 5000, finding, [0], [], ill, usual)
+    assert act.remedy == "as_usual"
+    assert described(new) == described(usual) | {"seed": ill.seed + 1, "halflife": described(ill)["halflife"]}
+    assert described(replay(ill, [act], SAMPLES, usual)) == described(new)
+    again = choose(new, 9000, finding, [0], [act], ill, usual)
+    assert again is None or again[0].remedy != "as_usual"
+    assert all(remedies.cures(name, usual) == REMEDIES[name] for name in remedies.OF_DATA)

@@ -13,7 +13,7 @@ from sparring.losses import LOSSES, hinge, nonsaturating, top_k
 from sparring.penalties import historical, r1, r2
 from sparring.routes import unrolled
 from sparring.schedules import constant, linear
-from sparring.terms import TERMS, feature_matching, mode_seeking
+from sparring.terms import TERMS, energy, feature_matching, mode_seeking
 from sparring.train import Method, State, descend, pathwise, step
 from sparring.turns import Look, Move
 
@@ -84,6 +84,24 @@ def test_mode_seeking_compares_two_samples_of_each_condition():
     assert slope < 0
     deaf = Move(lambda z, c: 0 * z + c, None, z, None, c, z, c, None, None, {})  # type: ignore[arg-type]
     assert mode_seeking(deaf).isfinite().all()
+
+
+def test_the_energy_score_is_least_where_g_draws_what_follows():
+    """Of x = ±1 by an even coin, whatever c: the coin pays less than the middle, a lean or one side for ever."""
+    x, z = torch.randn(4000, 1).sign(), torch.randn(4000, 1)
+    drawn = {
+        "coin": lambda z, c: z.sign(),
+        "middle": lambda z, c: 0 * z,
+        "lean": lambda z, c: (z + 0.7).sign(),
+        "one": lambda z, c: 0 * z + 1,
+        "wide": lambda z, c: 2 * z.sign(),
+    }
+    paid = {k: energy(Move(G, None, z, x, x, x, G(z, x), None, None, {})).mean().item() for k, G in drawn.items()}  # type: ignore[arg-type]
+    assert min(paid, key=paid.get) == "coin"
+    assert paid["coin"] == pytest.approx(0.5, abs=0.05) and paid["middle"] == pytest.approx(1)
+    z = z.requires_grad_()
+    (slope,) = torch.autograd.grad(energy(Move(lambda z, c: 0 * z, None, z, x, x, x, 0 * z, None, None, {})).sum(), z)  # type: ignore[arg-type]
+    assert slope.isfinite().all()
 
 
 @pytest.mark.parametrize("micro", [None, 3])
