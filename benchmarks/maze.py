@@ -36,6 +36,7 @@ ROWS = {  # options, samples
     "l1": (["--terms", "l1=1", "--adversarial", "0"], 100_000),
     "patches": (["--patches", "2"], 300_000),
     "forcing": (["--forcing", "0.3"], 300_000),
+    "seeking": (["--terms", "mode_seeking=0.01"], 300_000),
 }
 KINDS = ("legal", "junctions", "corridors", "walls", "dots", "ghosts", "blurred", "doubled", "vanished", "branch_kl")
 BARS = {  # of the mean over seeds
