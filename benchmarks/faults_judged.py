@@ -23,8 +23,9 @@ import sparring
 from sparring import machine
 from sparring.lab.claims import Plot
 from sparring.lab.drawing import GREY, RUST, saved, titled
-from sparring.remedies import REMEDIES
+from sparring.remedies import cures
 from sparring.symptoms import diagnose
+from sparring.train import Method
 
 Case = dict[str, Any]
 
@@ -161,14 +162,14 @@ def table(found: dict[str, Any]) -> str:
     """For the docs: each fault with what shows it, how often it was seen, how soon, and what acting did."""
     half = found["held out"]
     rows = [
-        "| fault | shown by | recall | named first | delay | first remedy | recovered |",
+        "| fault | shown by | recall | named first | delay | remedies | recovered |",
         "|---|---|---|---|---|---|---|",
     ]
     for fault, row in half["faults"].items():
         healed = half["recovery"]["by fault"].get(fault)
         cells = [fault, f"`{SIGNALS[fault]}`", f"{row['recall']:.2f}", f"{row['first_name_right']:.2f}"]
         cells += ["–" if row["delay"] is None else f"{row['delay']:.2f}"]
-        cells += [next(iter(f.__name__.replace("_", " ") for f in REMEDIES.get(fault, ())), "–")]
+        cells += [", ".join(f.__name__.replace("_", " ") for f in cures(fault, Method())) or "–"]
         rows.append(f"| {' | '.join([*cells, '–' if healed is None else f'{healed:.2f}'])} |")
     return "\n".join(rows)
 
