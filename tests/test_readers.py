@@ -112,15 +112,18 @@ def test_folders_with_classes_are_measured_by_class(capsys, tmp_path):
             "-n 3 --extractor raw --measures kid",
             "kid cannot be measured by raw: real has 3 samples and this measure needs",
         ),
-        ("--extractor mine:rows", "nothing can be measured by mine:rows-"),
-        ("--extractor mine:rows", "fid is left out: real has 1 samples with NaN or infinite features, first number 3"),
-        ("--extractor mine:rows --measures kid", "kid cannot be measured by mine:rows-"),
-        ("--extractor mine:whole", "and should give (100, d)"),
+        ("--extractor spoilt_rows:rows", "nothing can be measured by spoilt_rows:rows-"),
+        (
+            "--extractor spoilt_rows:rows",
+            "fid is left out: real has 1 samples with NaN or infinite features, first number 3",
+        ),
+        ("--extractor spoilt_rows:rows --measures kid", "kid cannot be measured by spoilt_rows:rows-"),
+        ("--extractor spoilt_rows:whole", "and should give (100, d)"),
     ],
 )
 def test_a_wrong_request_is_refused_in_one_line(options, words, capsys, tmp_path):
     spoilt = "return x.flatten(1).index_fill(0, torch.tensor(3), torch.nan)"
-    (tmp_path / "mine.py").write_text(f"import torch\ndef rows(x):\n    {spoilt}\ndef whole(x):\n    return x\n")
+    (tmp_path / "spoilt_rows.py").write_text(f"import torch\ndef rows(x):\n    {spoilt}\ndef whole(x):\n    return x\n")
     assert ask(*options.split()) == 2
     said = capsys.readouterr()
     assert said.out == ""

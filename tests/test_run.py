@@ -207,6 +207,7 @@ def test_a_pair_of_ones_own(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text(
         "from tests.test_train import Maker, Judge\ndef pair(spec, prior, width): return Maker(), Judge()\n"
     )
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
     monkeypatch.syspath_prepend(tmp_path)
     assert sparring("train", "ring", "--net", "mine:pair", "--samples", 640, *SHORT, "--run", tmp_path / "run") == 0
 
