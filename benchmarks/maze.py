@@ -26,7 +26,8 @@ import sparring
 from sparring import generators, machine
 from sparring.folder import RunFolder
 from sparring.metrics import foreseen
-from sparring.worlds.maze import Maze
+from sparring.worlds.maze import SIDE, Maze
+from sparring.worlds.maze_judge import past_of
 
 RESULTS = Path(__file__).parent / "results"
 COINS = ["--prior", "bernoulli", "--threads", "1"]
@@ -37,6 +38,7 @@ ROWS = {  # options, samples
     "patches": (["--patches", "2"], 300_000),
     "forcing": (["--forcing", "0.3"], 300_000),
     "seeking": (["--terms", "mode_seeking=0.01"], 300_000),
+    "plain": (["--terms", "l1=0"], 300_000),  # the game and nothing else
 }
 KINDS = ("legal", "junctions", "corridors", "walls", "dots", "ghosts", "blurred", "doubled", "vanished", "branch_kl")
 BARS = {  # of the mean over seeds
@@ -117,6 +119,7 @@ def measured(run: Path, size: int, n: int) -> dict[str, Any]:
     speed = 100 / (time.process_time() - began)
     return {
         **seen_by(world, x, made, c),
+        **company(world, made, c),
         **branches(G, spec, world, c, n // 40, n // 10),
         "still_legal": legal.all(1).double().mean().item(),
         "legal_at_the_end": legal[:, -1].double().mean().item(),
@@ -129,6 +132,15 @@ def seen_by(world: Maze, x: Tensor, made: Tensor, c: Tensor) -> dict[str, float 
     told = world.judge(made, c)
     known = {k: told[k] if isfinite(told[k]) else None for k in KINDS}
     return known | {k: m.value for k, m in foreseen(c, x, made).items()}
+
+
+def company(world: Maze, made: Tensor, c: Tensor) -> dict[str, float]:
+    """The share of figures that are right: beside another, at most two cells away in the frame before, and alone."""
+    cells, right = past_of(world, c).cells, world.read(made, c).right.double()
+    places = torch.stack([cells // SIDE, cells % SIDE], -1).double()
+    apart = torch.cdist(places, places, p=1) + 99 * torch.eye(cells.shape[1])
+    beside = apart.amin(-1) <= 2
+    return {"right_beside": right[beside].mean().item(), "right_alone": right[~beside].mean().item()}
 
 
 def branches(G: torch.nn.Module, spec: Any, world: Maze, c: Tensor, pasts: int, draws: int) -> dict:
