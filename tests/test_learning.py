@@ -6,6 +6,7 @@ import pytest
 
 from sparring.cli import main
 from sparring.folder import RunFolder
+from sparring.worlds.maze import Maze
 
 from .oddities import build
 
@@ -45,6 +46,20 @@ def test_classes_are_obeyed(tmp_path):
     options = ["--condition", "class", "--width", 8, "--samples", 40_000, "--evaluate_n", 300, "--evaluate_final", 600]
     train("digits", *options, "--run", tmp_path / "run")
     assert reached(tmp_path / "run", "obeyed")[-1] > 0.6
+
+
+def lonely_maze():
+    """A maze in which nobody but the player moves."""
+    return Maze(32, ghosts=0)
+
+
+def test_the_next_frame_is_foreseen(tmp_path):
+    options = ["--width", 12, "--samples", 8000, "--evaluate_every", 4000, "--sample_every", 8000]
+    options += ["--evaluate_n", 200, "--evaluate_final", 400, "--prior", "bernoulli"]
+    train("tests.test_learning:lonely_maze", *options, "--run", tmp_path / "run")
+    begun, legal = reached(tmp_path / "run", "legal")
+    assert legal > 0.3 > begun
+    assert reached(tmp_path / "run", "walls")[-1] > 0.99
 
 
 def test_a_folder_with_every_oddity_trains_samples_and_resumes(tmp_path, capsys):
