@@ -28,4 +28,4 @@ test: $(READY) lint
 check: $(READY)
 	$(BIN)/python benchmarks/lab.py
 	$(BIN)/python benchmarks/check.py
-	$(BIN)/python benchmarks/sequences.py grammar controls speed
+	$(BIN)/python benchmarks/sequences.py grammar gumbel likelihood pretrained english anchors controls speed
