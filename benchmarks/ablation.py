@@ -10,22 +10,19 @@ judged, not an average one, but where the row says so.  A run is one line of --k
 
 import argparse
 import json
-import platform
 import statistics
 import time
-from datetime import date
 from pathlib import Path
 from typing import Any
 
+import record
 import torch
 
-import sparring
-from sparring import chance, data, generators, machine, recipe, worlds
+from sparring import chance, data, generators, recipe, worlds
 from sparring.run import OPTIMIZERS
 from sparring.settings import Recipe
 from sparring.train import State, train
 
-RESULTS = Path(__file__).parent / "results"
 PLAIN = dict(loss="nonsaturating", r1=0.0, r2=0.0, lr_end=1.0, settle=1.0, beta1=0.5, beta2=0.999, average=0.0)
 CPU = dict(device="cpu", threads=1, precision="fp32")
 WORLDS: dict[str, dict[str, Any]] = {  # the networks and the length; samples judged
@@ -144,14 +141,13 @@ def table(lines: list[dict[str, Any]]) -> dict[str, Any]:
             runs = [line for line in lines if (line["world"], line["row"]) == (world, row)]
             if not runs:
                 continue
-            values = {k: [run["reached"][k] for run in runs] for k in runs[0]["reached"]}
             found.setdefault(world, {})[row] = {
                 "about": about,
                 "paper": whose,
                 "command": f"sparring train {world} {words(world, row)} --seed N",
                 "seeds": [run["seed"] for run in runs],
                 "core_seconds": round(statistics.mean(run["core_seconds"] for run in runs), 1),
-                **{k: {"mean": round(statistics.mean(v), 4), "min": min(v), "max": max(v)} for k, v in values.items()},
+                **record.over_seeds([run["reached"] for run in runs], runs[0]["reached"], 4),
             }
     return found
 
@@ -191,16 +187,8 @@ def write(lines: list[dict[str, Any]]) -> None:
         "judged": JUDGED,
         "table": table(lines),
         "runs": lines,
-        "date": date.today().isoformat(),
-        "versions": {
-            "sparring": sparring.__version__,
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-        },
-        "hardware": machine.hardware(torch.device("cpu")) | {"threads": 1},
     }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "ablation.json").write_text(json.dumps(document, indent=1) + "\n")
+    record.write("ablation", document)
 
 
 def main() -> None:
@@ -212,7 +200,7 @@ def main() -> None:
     p.add_argument("--table", action="store_true", help="print the table of docs/cures.md from the results, and end")
     args = p.parse_args()
     if args.table:
-        print(markdown(json.loads((RESULTS / "ablation.json").read_text())["table"]))
+        print(markdown(record.known("ablation")["table"]))
         return
     rows = args.rows.split(",") if args.rows else list(ROWS)
     if strange := [name for name in [*args.worlds, *rows] if name not in WORLDS and name not in ROWS]:

@@ -11,8 +11,6 @@ MNIST is read from mnist-train.npz in the folder that SPARRING_DATA names.
 import argparse
 import json
 import os
-import platform
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -22,12 +20,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-import torch
-
-import sparring
-from sparring import machine
-
-RESULTS = Path(__file__).parent / "results"
+import record
 
 
 @dataclass(frozen=True)
@@ -95,7 +88,7 @@ def prove(name: str, proof: Proof, args: argparse.Namespace) -> bool:
     """Runs the seeds, writes results/NAME.json, and says whether every seed reached every bar."""
     data, *options = proof.options
     command = f"sparring train {' '.join([Path(data).name, *options])} --seed N --threads {proof.threads}"
-    known = {run["seed"]: run for run in shown(name, command)} if args.more else {}
+    known = {run["seed"]: run for run in record.seeds_of(name, command)} if args.more else {}
     missing = [seed for seed in range(args.seeds or proof.seeds) if seed not in known]
     with tempfile.TemporaryDirectory() as scratch:
         place = args.keep or Path(scratch)
@@ -105,12 +98,7 @@ def prove(name: str, proof: Proof, args: argparse.Namespace) -> bool:
             fresh = list(pool.map(lambda seed: one(name, proof, seed, place), missing))
     runs = sorted([*known.values(), *fresh], key=lambda run: run["seed"])
     held = all(run["held"] for run in runs)
-    spread = {
-        k: {"mean": statistics.mean(v), "min": min(v), "max": max(v)}
-        for k in proof.bars
-        for v in [[run["reached"][k] for run in runs if run["reached"].get(k) is not None]]
-        if v
-    }
+    spread = record.over_seeds([run["reached"] for run in runs], proof.bars)
     document = {
         "proof": name,
         "command": command,
@@ -118,25 +106,10 @@ def prove(name: str, proof: Proof, args: argparse.Namespace) -> bool:
         "held": held,
         "over_seeds": spread,
         "seeds": runs,
-        "date": date.today().isoformat(),
-        "versions": {
-            "sparring": sparring.__version__,
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-        },
-        "hardware": machine.hardware(torch.device("cpu")) | {"threads": proof.threads},
     }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
+    record.write(name, document, proof.threads)
     print(f"{name}: {'held' if held else 'MISSED'}  {json.dumps(spread)}", flush=True)
     return held
-
-
-def shown(name: str, command: str) -> list[dict]:
-    """The runs of this very command that results/ holds."""
-    path = RESULTS / f"{name}.json"
-    document = json.loads(path.read_text()) if path.exists() else {}
-    return document["seeds"] if document.get("command") == command else []
 
 
 def one(name: str, proof: Proof, seed: int, place: Path) -> dict:

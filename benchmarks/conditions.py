@@ -16,7 +16,6 @@ each run everything that is whole is written to results/conditions.json.
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -27,11 +26,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import record
 import torch
 from torch import Tensor
 
-import sparring
-from sparring import asked, data, generators, machine, worlds
+from sparring import asked, data, generators, worlds
 from sparring.extractors.encoder import Reader
 from sparring.extractors.learned import learn
 from sparring.folder import RunFolder
@@ -39,7 +38,6 @@ from sparring.metrics import coverage
 from sparring.worlds.faces import Faces
 from sparring.worlds.faces_captions import understood, unseen
 
-RESULTS = Path(__file__).parent / "results" / "conditions.json"
 MNIST = os.path.join(os.environ.get("SPARRING_DATA", "."), "mnist-train.npz")
 CAPTIONS, VARIED, OF_EACH = 4_000, 24, 64  # faces judged, one a held-out caption; captions of which so many are drawn
 READ = 800  # steps in which the independent classifier learns
@@ -230,13 +228,12 @@ def table(part: str, runs: list[Run]) -> dict[str, Any]:
         of = [run for run in runs if run["row"] == row]
         if not of:
             continue
-        values = {k: [run["reached"][k] for run in of] for k in of[0]["reached"]}
         rows[row] = {
             "command": f"sparring train {Path(p.data).name} {options} --samples {of[0]['samples']} --seed N",
             "seeds": [run["seed"] for run in of],
             "samples": sorted({run["samples"] for run in of}),
             "minutes": round(statistics.mean(run["seconds"] for run in of) / 60, 1),
-            **{k: {"mean": round(statistics.mean(v), 4), "min": min(v), "max": max(v)} for k, v in values.items()},
+            **record.over_seeds([run["reached"] for run in of], of[0]["reached"], 4),
         }
     first = rows.get(next(iter(p.rows)), {})
     held = {k: low <= first[k]["mean"] <= high for k, (low, high) in p.bars.items() if k in first}
@@ -260,25 +257,19 @@ def differences(rows: dict[str, Any]) -> dict[str, bool]:
 
 def write(keep: Path) -> None:
     """results/conditions.json, of all that is whole; parts that lie elsewhere stay as they were."""
-    old = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"parts": {}, "runs": []}
-    runs = [json.loads(path.read_text()) for path in sorted(keep.glob("*/*/measured.json"))]
-    runs = sorted(
-        [*(run for run in old["runs"] if run["part"] not in {r["part"] for r in runs}), *runs],
-        key=lambda run: (run["part"], run["row"], run["seed"]),
-    )
+    fresh = [json.loads(path.read_text()) for path in sorted(keep.glob("*/*/measured.json"))]
+    again = {run["part"] for run in fresh}
+    kept = [run for run in record.known("conditions").get("runs", []) if run["part"] not in again]
+    runs = sorted([*kept, *fresh], key=lambda run: (run["part"], run["row"], run["seed"]))
     parts = {part: table(part, of) for part in PARTS if (of := [run for run in runs if run["part"] == part])}
-    versions = {"sparring": sparring.__version__, "torch": torch.__version__, "python": platform.python_version()}
     document = {
         "proof": "conditions",
         "command": f"python benchmarks/conditions.py {'|'.join(parts)}",
         "judged": {"captions": CAPTIONS, "captions of many": VARIED, "of each": OF_EACH, "of each class": 1000},
         "parts": parts,
         "runs": runs,
-        "date": date.today().isoformat(),
-        "versions": versions,
-        "hardware": machine.hardware(torch.device("cpu")),
     }
-    RESULTS.write_text(json.dumps(document, indent=1) + "\n")
+    record.write("conditions", document)
 
 
 def markdown(document: dict[str, Any]) -> str:
@@ -311,7 +302,7 @@ def main() -> int:
     p.add_argument("--table", action="store_true", help="print the tables from the results, and end")
     args = p.parse_args()
     if args.table or args.part is None:
-        print(markdown(json.loads(RESULTS.read_text())) if args.table else p.format_help())
+        print(markdown(record.known("conditions")) if args.table else p.format_help())
         return 0
     rows = [name.strip() for name in args.rows.split(";")] if args.rows else list(PARTS[args.part].rows)
     if strange := [name for name in rows if name not in PARTS[args.part].rows]:

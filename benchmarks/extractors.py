@@ -8,21 +8,18 @@ The Inception network has random weights here: its speed does not depend on them
 
 import argparse
 import json
-import platform
 import statistics
 import time
 from collections.abc import Callable
 from copy import deepcopy
-from datetime import date
-from pathlib import Path
 
 import numpy as np
+import record
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-import sparring
-from sparring import data, machine, worlds
+from sparring import data, worlds
 from sparring.data import Split
 from sparring.extractors import features
 from sparring.extractors.learned import STEPS, learn
@@ -138,11 +135,8 @@ def main() -> None:
         "inception": speed,
         "digits": [digits(seed) for seed in range(args.seeds)],
         "floor of digits, by a network that learned from half of them": floors(),
-        "date": date.today().isoformat(),
-        "versions": {"sparring": sparring.__version__, "torch": torch.__version__, "python": platform.python_version()},
-        "hardware": machine.hardware(torch.device("cpu")),
     }
-    (Path(__file__).parent / "results" / "extractors.json").write_text(json.dumps(document, indent=1) + "\n")
+    record.write("extractors", document)
     print(json.dumps(document, indent=1))
 
 

@@ -9,18 +9,14 @@ what the median healthy run of that world does.
 
 import argparse
 import json
-import platform
 import statistics
-from datetime import date
 from pathlib import Path
 from typing import Any
 
-import torch
+import record
 from faults import CURABLE, FAULTS, TUNED, WORLDS, cases, key, recoveries, well
 from matplotlib.figure import Figure
 
-import sparring
-from sparring import machine
 from sparring.lab.claims import Plot
 from sparring.lab.drawing import GREY, RUST, saved, titled
 from sparring.remedies import cures
@@ -213,12 +209,9 @@ def main() -> None:
         "command": "python benchmarks/faults.py --log FILE; python benchmarks/faults_judged.py --log FILE --write",
         "found": found,
         "seconds": round(sum(c["seconds"] for c in played)),
-        "date": date.today().isoformat(),
-        "versions": {"sparring": sparring.__version__, "torch": torch.__version__, "python": platform.python_version()},
-        "hardware": machine.hardware(torch.device("cpu")) | {"threads": 1},
     }
     if args.write:
-        (Path(__file__).parent / "results" / "faults.json").write_text(json.dumps(document, indent=1) + "\n")
+        record.write("faults", document, threads=1)
     if args.picture:
         picture(played, args.picture)
     print(table(found) if args.table else json.dumps(found, indent=1))

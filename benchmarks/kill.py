@@ -6,21 +6,17 @@ Checkpoints are written every few steps, so that many of the kills fall into the
 """
 
 import argparse
-import json
-import platform
 import random
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from datetime import date
 from pathlib import Path
 
+import record
 import torch
 
-import sparring
-from sparring import machine
 from sparring.folder import RunFolder
 
 STEPS, BATCH, EVERY = 4000, 64, 4
@@ -74,11 +70,8 @@ def main() -> None:
         "while_writing": sum(k["while_writing"] for k in kills),
         "moments": kills,
         "failed": lost,
-        "date": date.today().isoformat(),
-        "versions": {"sparring": sparring.__version__, "torch": torch.__version__, "python": platform.python_version()},
-        "hardware": machine.hardware(torch.device("cpu")) | {"threads": 1},
     }
-    (Path(__file__).parent / "results" / "kill.json").write_text(json.dumps(document, indent=1) + "\n")
+    record.write("kill", document, threads=1)
     print({k: document[k] for k in ("held", "bitwise_equal", "kills", "while_writing", "failed")})
 
 

@@ -8,19 +8,14 @@ python benchmarks/lab.py dirac       some: their rows are replaced, the others k
 
 import argparse
 import json
-import platform
 import re
 import subprocess
 import sys
-from datetime import date
 from pathlib import Path
 
+import record
 import torch
 
-import sparring
-from sparring import machine
-
-RESULTS = Path(__file__).parent / "results" / "lab.json"
 PAGE = Path(__file__).parent.parent / "docs" / "lab.md"
 PLOTS = PAGE.parent / "lab"
 
@@ -36,8 +31,8 @@ def main() -> int:
         return done.returncode
     rows = json.loads(done.stdout)
     new = {row["experiment"] for row in rows}
-    if args.names and RESULTS.exists():
-        rows = [r for r in json.loads(RESULTS.read_text())["claims"] if r["experiment"] not in new] + rows
+    if args.names:
+        rows = [r for r in record.known("lab").get("claims", []) if r["experiment"] not in new] + rows
 
     torch.set_num_threads(1)  # as the lab does
     document = {
@@ -49,12 +44,9 @@ def main() -> int:
         "seconds": round(sum(row["seconds"] for row in rows), 1),
         "cpu_seconds": round(sum(row["cpu_seconds"] for row in rows), 1),
         "claims": rows,
-        "date": date.today().isoformat(),
-        "versions": {"sparring": sparring.__version__, "torch": torch.__version__, "python": platform.python_version()},
-        "hardware": machine.hardware(torch.device("cpu")),
     }
     PAGE.write_text(with_tables(PAGE.read_text(), rows))
-    RESULTS.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    record.write("lab", document)
     print(f"{document['held']} of {document['of']} claims hold; differ: {document['differ'] or 'none'}")
     return 0
 

@@ -8,28 +8,25 @@ time of the processor, so that whatever else runs there does not count.
 
 import argparse
 import json
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from datetime import date
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
+import record
 import torch
 from torch import Tensor
 
-import sparring
-from sparring import generators, machine
+from sparring import generators
 from sparring.folder import RunFolder
 from sparring.metrics import foreseen
 from sparring.worlds.maze import SIDE, Maze
 from sparring.worlds.maze_judge import past_of
 
-RESULTS = Path(__file__).parent / "results"
 COINS = ["--prior", "bernoulli", "--threads", "1"]
 ROWS = {  # options, samples
     "gan": ([], 300_000),
@@ -180,23 +177,20 @@ def branches(G: torch.nn.Module, spec: Any, world: Maze, c: Tensor, pasts: int, 
 
 
 def write(args: argparse.Namespace, found: dict[str, list[dict[str, Any]]]) -> None:
+    told = lambda v: v if isfinite(v) else "infinity"
     world = Maze(args.size)
     x, c = world.draw(args.n, seed=1, heldout=True)
     rows: dict[str, Any] = {"real": seen_by(world, x, x, c), "copy-last": seen_by(world, x, c[:, -1], c)}
     missed = []
     for row, runs in found.items():
         numbers = {k for run in runs for k, v in run.items() if isinstance(v, float)}
-        spread = {
-            k: {"mean": statistics.mean(v), "min": min(v), "max": max(v)}
-            for k in sorted(numbers)
-            if (v := [run[k] for run in runs if run.get(k) is not None])
-        }
+        spread = record.over_seeds(runs, sorted(numbers))
         bars = BARS.get(row, {})
         missed += [
             f"{row} {k}" for k, (low, high) in bars.items() if not low <= spread.get(k, {"mean": -1})["mean"] <= high
         ]
-        told = options(row, args.size, runs[0]["samples"], runs[0]["width"])
-        command = f"sparring train maze {' '.join(told)} --seed N"
+        typed = options(row, args.size, runs[0]["samples"], runs[0]["width"])
+        command = f"sparring train maze {' '.join(typed)} --seed N"
         rows[row] = {"command": command, "over_seeds": spread, "seeds": runs}
     if {"gan", "l2"} <= found.keys():
         sharp = [rows[k]["over_seeds"]["sharpness"]["mean"] for k in ("gan", "l2")]
@@ -208,17 +202,13 @@ def write(args: argparse.Namespace, found: dict[str, list[dict[str, Any]]]) -> N
         missed += ["legal of patches"] * (rows["legal of patches less that of gan"] < -0.03)
     document = {
         "proof": f"maze-{args.size}",
-        "bars": {row: {k: list(v) for k, v in bars.items()} for row, bars in BARS.items()},
+        "bars": {row: {k: [told(v) for v in bar] for k, bar in bars.items()} for row, bars in BARS.items()},
         "held": not missed,
         "missed": missed,
         "pasts": args.n,
         "rows": rows,
-        "date": date.today().isoformat(),
-        "versions": {"sparring": sparring.__version__, "torch": torch.__version__, "python": platform.python_version()},
-        "hardware": machine.hardware(torch.device("cpu")) | {"threads": 1},
     }
-    text = json.dumps(document, indent=1).replace("Infinity", '"infinity"')
-    (RESULTS / f"maze-{args.size}.json").write_text(text + "\n")
+    record.write(f"maze-{args.size}", document)
     print("missed:", ", ".join(missed) or "none")
 
 

@@ -16,23 +16,18 @@ import argparse
 import contextlib
 import io
 import json
-import platform
 import time
 from concurrent.futures import ProcessPoolExecutor
-from datetime import date
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 
 import numpy as np
+import record
 import torch
 from sensitivity import sensitivity
 
-import sparring
-from sparring import machine
 from sparring.metrics import MEASURES, fid, fid_inf, frechet, kid, measure, moments, prdc, vendi
-
-RESULT = Path(__file__).parent / "results" / "measures.json"
 
 
 def timed(repeats, **sides):
@@ -303,19 +298,8 @@ def main() -> int:
 
     for name in args.parts or PARTS:
         part = PARTS[name](500 if name == "few" else args.n)
-        document = json.loads(RESULT.read_text()) if RESULT.exists() else {"parts": {}}
-        document["parts"][name] = {"about": PARTS[name].__doc__, **part}
-        document |= {
-            "command": "python benchmarks/measures.py",
-            "date": date.today().isoformat(),
-            "versions": {
-                "sparring": sparring.__version__,
-                "torch": torch.__version__,
-                "python": platform.python_version(),
-            },
-            "hardware": machine.hardware(torch.device("cpu")) | {"threads": 1},
-        }
-        RESULT.write_text(json.dumps(document, indent=1) + "\n")
+        parts = record.known("measures").get("parts", {}) | {name: {"about": PARTS[name].__doc__, **part}}
+        record.write("measures", {"parts": parts, "command": "python benchmarks/measures.py"})
         print(name, json.dumps(part)[:2000], flush=True)
     return 0
 

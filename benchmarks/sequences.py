@@ -9,7 +9,6 @@ Each part writes results/sequences-PART.json, and keeps the seeds of the same co
 import argparse
 import json
 import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -17,16 +16,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import date
 from functools import partial
 from math import inf, log
 from pathlib import Path
 
+import record
 import torch
 from torch import Tensor
 
-import sparring
-from sparring import data, generators, machine, policy, worlds
+from sparring import data, generators, policy, worlds
 from sparring.losses import nonsaturating
 from sparring.metrics.likelihood import divergences, entropy_gap
 from sparring.nets import sizes
@@ -38,7 +36,6 @@ from sparring.worlds import oracle
 from sparring.worlds.automaton import Strings
 from sparring.worlds.oracle import Oracle
 
-RESULTS = Path(__file__).parent / "results"
 BARS = {"valid": (0.95, 1.0), "forward_kl": (0.0, 0.15), "entropy_gap": (-0.4, 0.4), "unique_gap": (-0.04, 0.04)}
 ROWS: dict[str, tuple[str, dict[str, tuple[float, float]]]] = {  # what is asked for, and what of it
     "grammar": ("grammar", BARS),
@@ -75,13 +72,13 @@ def trained(data: str, options: tuple[str, ...], seed: int) -> dict:
     with tempfile.TemporaryDirectory() as scratch:
         run, before = Path(scratch) / "run", resource.getrusage(resource.RUSAGE_CHILDREN)
         command = ["-m", "sparring", "train", data, *options, "--seed", str(seed), "--threads", "1"]
-        root = str(Path(__file__).parent.parent)
+        here = Path(__file__).parent
         subprocess.run(
             [sys.executable, *command, "--run", str(run)],
-            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": root},
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{here.parent}{os.pathsep}{here}"},
             stdout=subprocess.DEVNULL,
             check=True,
-            cwd=root,
+            cwd=here.parent,
         )
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
@@ -127,9 +124,7 @@ def held(rows: list[dict], bars: dict[str, tuple[float, float]]) -> bool:
 
 
 def spread(rows: list[dict]) -> dict:
-    both = lambda v: {"mean": round(statistics.mean(v), 4), "min": min(v), "max": max(v)}
-    numbers = [k for k, v in rows[0].items() if isinstance(v, float)]
-    return {k: both([row[k] for row in rows]) for k in numbers}
+    return record.over_seeds(rows, [k for k, v in rows[0].items() if isinstance(v, float)], 4)
 
 
 FEW = 500
@@ -189,8 +184,7 @@ def of_anchors(world: Oracle, n: int) -> dict[str, dict[str, float]]:
 
 
 def mean_of(values: list[float]) -> object:
-    v = statistics.mean(values)
-    return {"mean": round(v, 3), "min": round(min(values), 3), "max": round(max(values), 3)} if v < inf else "infinite"
+    return {k: round(v, 3) for k, v in record.span(values).items()} if max(values) < inf else "infinite"
 
 
 def controls(seeds: int) -> None:
@@ -280,21 +274,12 @@ def by_hand(space: Tokens, width: int) -> Callable[[Tensor], None]:
 
 def known(part: str, command: str) -> list[dict]:
     """The rows of this very command that results/ holds."""
-    path = RESULTS / f"sequences-{part}.json"
-    document = json.loads(path.read_text()) if path.exists() else {}
-    return document["seeds"] if document.get("command") == command else []
+    return record.seeds_of(f"sequences-{part}", command)
 
 
 def write(part: str, command: str, **told: object) -> None:
-    document = {
-        "proof": f"sequences-{part}",
-        "command": command,
-        **told,
-        "date": date.today().isoformat(),
-        "versions": {"sparring": sparring.__version__, "torch": torch.__version__, "python": platform.python_version()},
-        "hardware": machine.hardware(torch.device("cpu")) | {"threads": 1},
-    }
-    (RESULTS / f"sequences-{part}.json").write_text(json.dumps(document, indent=1) + "\n")
+    name = f"sequences-{part}"
+    record.write(name, {"proof": name, "command": command, **told})
 
 
 PARTS = {

@@ -8,20 +8,17 @@ Every figure is a median of ratios of CPU times, taken in turns, so that a noisy
 import argparse
 import gc
 import json
-import platform
 import resource
 import statistics
 import time
 from collections.abc import Callable
-from datetime import date
-from pathlib import Path
 
+import record
 import torch
 from torch import nn
 from torch.nn.functional import softplus
 
-import sparring
-from sparring import data, machine, worlds
+from sparring import data, worlds
 from sparring.nets import sizes
 from sparring.penalties import r1, r2
 from sparring.priors import Normal
@@ -164,11 +161,8 @@ def main() -> None:
         "proof": "speed",
         "command": f"python benchmarks/speed.py --threads {args.threads} --rounds {args.rounds}",
         "found": found,
-        "date": date.today().isoformat(),
-        "versions": {"sparring": sparring.__version__, "torch": torch.__version__, "python": platform.python_version()},
-        "hardware": machine.hardware(torch.device("cpu")),
     }
-    (Path(__file__).parent / "results" / "speed.json").write_text(json.dumps(document, indent=1) + "\n")
+    record.write("speed", document)
     print(json.dumps(found, indent=1))
 
 
