@@ -205,6 +205,15 @@ def best_seen(run: Run) -> int | None:
     return leader.seen if leader else None
 
 
+def better(run: Run, one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether one row of measures is better than another by more than their errors."""
+    found = [stopping.series([row], watched(run)) for row in (one, other)]
+    if not all(found):
+        return False
+    (a,), (b,) = found
+    return a.beats(b, by=max(a.se, b.se))
+
+
 def enough(run: Run) -> bool:
     """Whether the newest evaluation is the best so far; and if it is enough, says why or begins to settle."""
     r, seen, why = run.recipe, run.state.seen, ""

@@ -205,6 +205,13 @@ class RunFolder:
                 tell(f"{error}; taking the checkpoint before it")
         return None
 
+    def load_at(self, seen: int) -> dict[str, Any] | None:
+        """The checkpoint at `seen` samples, or None where it is not there or damaged."""
+        try:
+            return read_tree(self.path / "checkpoints" / f"{seen:012d}")
+        except DamagedError:
+            return None
+
 
 PARTS = ("tree.json", "tensors.safetensors")  # of a checkpoint, beside their sums.json
 

@@ -97,6 +97,8 @@ def verdict(r: Run) -> str:
     if isinstance(stopped, dict) and stopped.get("why"):
         best = stopped.get("best")
         kept = f", best at {short(best)} samples, whose checkpoint is kept" if isinstance(best, int) else ""
+        if stopped.get("kept", r.seen) != r.seen:
+            kept = f"; the generator kept is that of {short(stopped['kept'])} samples, better than the last one"
         said += f" It ended because {e(str(stopped['why']))}{kept}."
     return said
 

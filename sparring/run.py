@@ -5,9 +5,7 @@ does the same things at the same places.
 """
 
 import copy
-import json
 import math
-import platform
 import statistics
 import time
 from collections.abc import Iterator
@@ -20,13 +18,12 @@ import torch
 from torch import Tensor
 from torch.optim import Adam, RMSprop
 
-from . import __version__, autopilot, generators, machine, parallel, recipe, report, sheets
+from . import autopilot, machine, parallel, recipe, report
 from . import data as data_room
 from .chance import generator
 from .data import Dataset
-from .evaluate import evaluate
-from .extractors import Making, reference
 from .folder import RunFolder
+from .keeping import draw_sheet, measured, record, save, say, the_better, write_card
 from .names import RequestError
 from .players import check_players
 from .probes import BANK, Panel, panel, probe
@@ -152,7 +149,8 @@ def play(run: Run) -> dict[str, Any]:
                 draw_sheet(run)
             best = False
             if crossed(r.evaluate_every) and run.state.seen < autopilot.end(run):
-                measure(run, r.evaluate_n)
+                if run.first:
+                    record(run, measured(run, r.evaluate_n))
                 before = run.method
                 best = autopilot.enough(run)
                 rounds = rounds if run.method is before else train(run.method, run.state, batches(run))
@@ -171,8 +169,11 @@ def finish(run: Run, seconds: float, asked: int) -> dict[str, Any]:
     if asked:
         say(run, f"stopped and saved at {seen:,} samples; go on with: sparring resume {path}")
         return {"run": path, "seen": seen, "seconds": round(seconds, 1), "stopped": asked}
-    metrics = measure(run, run.recipe.evaluate_final, last=True)
-    write_card(run, seconds=seconds)
+    row = measured(run, run.recipe.evaluate_final, last=True)
+    if run.recipe.stop == "plateau":
+        row = the_better(run, row)
+    metrics = record(run, row)
+    write_card(run, seconds=seconds, kept=row.get("of", seen))
     say(run, f"stopped at {seen:,} samples: {autopilot.reason(run)}")
     say(run, f"report: {report.write(run.folder.path)}")
     found = len({row["name"] for row in run.findings})
@@ -205,49 +206,6 @@ def log(run: Run, seconds: float, shown: Panel) -> tuple[str, Act | None]:
         run.history.append(row)
     act = autopilot.act_on(run, autopilot.findings(run), afresh)
     return f"{row['images_per_second']:,.0f}/s, score real {row['score/real']:+.2f} fake {row['score/fake']:+.2f}", act
-
-
-def draw_sheet(run: Run) -> None:
-    """A sheet of the average generator into the run's folder."""
-    if run.first:
-        sheets.draw_sheet(run.state.ema, run.recipe, run.data, run.folder.path / "samples", run.state.seen)
-
-
-def measure(run: Run, n: int, last: bool = False) -> dict[str, Any]:
-    """A line of evaluations.jsonl: n samples of the average generator against held-out data.
-
-    The last time, also what as many real samples would get.
-    """
-    if not run.first:
-        return {}
-    data, r = run.data, run.recipe
-    real = data.heldout.take(torch.arange(min(n, len(data.heldout))))[0]
-    others = data.train.take(torch.arange(min(n, len(data.train))))[0] if last else None
-    fake, c = sheets.drawn(run.state.ema, run.recipe, run.data, n, "evaluation")
-    try:
-        options = dict(seed=r.seed, c=c, others=others, ceiling=last, data=r.data, extractor=run.extractor)
-        if run.extractor is not None:  # what costs something is looked through once
-            options |= {"known": {"real": reference(run.extractor, Making(data), "heldout", len(real))}}
-        score = generators.scorer(run.state.ema, data.spec)
-        found = evaluate(real, fake, data.spec, data.world, score=score, **options)  # type: ignore[arg-type]
-    except (ValueError, ArithmeticError, RuntimeError) as error:  # a measure never ends a run
-        say(run, f"not measured at {run.state.seen:,} samples: {error}")
-        return {}
-    run.folder.append("evaluations.jsonl", {"seen": run.state.seen, "player": "average", **found})
-    return found["metrics"] | {k: {"value": v} for k, v in found["truth"].items()}
-
-
-def save(run: Run, seconds: float) -> None:
-    """A checkpoint, and beside it the average generator alone."""
-    s, data, r, tally = run.state, run.data, run.recipe, run.tally.save()
-    for opt in (s.opt_G, s.opt_D):
-        opt.zero_grad(set_to_none=True)  # no checkpoint has them: what is looked at next must not know them either
-    if run.first:
-        meaning = dict(recipe=r.asdict(), fingerprint=data.card["fingerprint"], spec=spec_json(data.spec))
-        acts = [act._asdict() for act in run.acts]
-        tree = {"state": s.save(), "seconds": seconds, "tally": tally, "findings": run.findings, "acts": acts}
-        run.folder.save(s.seen, tree | meaning, keep=4 if r.autopilot == "act" else 2, best=autopilot.best_seen(run))
-        run.folder.write_folder("generator", lambda aside: generators.save_generator(aside, s.ema, r, data, s.seen))
 
 
 def refuse_changes(run: Run, saved: dict[str, Any]) -> None:
@@ -364,30 +322,6 @@ def timed(r: Recipe, state: State, data: Dataset, device: torch.device, share: f
         times.append(time.perf_counter() - began)
     pace = parallel.mean(torch.tensor(statistics.median(times[3:]), device=device)).item()
     return max(int(share * 60 * r.minutes / pace), 1) * r.batch
-
-
-def write_card(run: Run, reasons: list[str] | None = None, seconds: float = 0.0) -> None:
-    """card.json: what was trained on, by what, on what."""
-    old = run.folder.path / "card.json"
-    reasons = json.loads(old.read_text())["reasons"] if reasons is None and old.exists() else reasons or []
-    count = lambda net: sum(p.numel() for p in net.parameters())
-    card = {
-        "data": run.data.card | autopilot.census(run.data),
-        "reasons": reasons,
-        "parameters": {"G": count(run.state.G), "D": count(run.state.D)},
-        "versions": {"sparring": __version__, "torch": torch.__version__, "python": platform.python_version()},
-        "hardware": machine.hardware(run.device),
-        "processes": parallel.size(),
-        "seconds": round(seconds, 1),
-    }
-    if seconds:
-        card["stopped"] = {"seen": run.state.seen, "why": autopilot.reason(run), "best": autopilot.best_seen(run)}
-    run.folder.write_json("card.json", card)
-
-
-def say(run: Run, line: str) -> None:
-    if run.first:
-        tell(line)
 
 
 @contextmanager

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sparring import remedies, stopping
+from sparring import keeping, remedies, stopping
 from sparring.cli import main
 from sparring.folder import RunFolder
+from sparring.generators import load_generator
 
 from .test_run import command, equal, state
 
@@ -121,6 +122,30 @@ def test_a_plateau_ends_a_run_and_the_best_checkpoint_stays(tmp_path, capsys):
     shutil.rmtree(RunFolder(resumed).checkpoints()[-1])
     assert sparring("resume", resumed) == 0
     assert equal(state(resumed), state(run))
+
+
+@pytest.mark.parametrize(("anew", "kept"), [(0.5, 640), (0.39, None)])
+def test_after_a_plateau_the_best_is_kept_if_it_is_better_when_measured_anew(tmp_path, monkeypatch, anew, kept):
+    run, found, during, after = tmp_path / "run", keeping.evaluate, iter([0.9]), iter([0.4, anew])
+
+    def evaluate(*given, ceiling, **options):  # lucky at first; then of the last one, and of the best
+        value = next(after) if ceiling else next(during, 0.1)
+        coverage = {"value": value, "se": 0.02, "better": "higher"}
+        return found(*given, ceiling=ceiling, **options) | {"metrics": {"coverage": coverage}}
+
+    monkeypatch.setattr(keeping, "evaluate", evaluate)
+    options = ["--stop", "plateau", "--patience", 1000, "--evaluate_every", 640, "--log_every", 640]
+    assert sparring("train", "ring", "--samples", 200_000, *SHORT, *options, "--run", run) == 0
+    stopped = json.loads((run / "card.json").read_text())["stopped"]
+    assert stopped["best"] == 640
+    assert stopped["kept"] == (kept or stopped["seen"])
+    measured = rows(run, "evaluations.jsonl")[-1]
+    assert measured["metrics"]["coverage"]["value"] == (anew if kept else 0.4)
+    assert json.loads((run / "generator" / "generator.json").read_text())["seen"] == stopped["kept"]
+    G, _, _ = load_generator(run / "generator")
+    saved = RunFolder(run).load_at(stopped["kept"])
+    assert all(equal(v, saved["state"]["ema"][k]) for k, v in G.state_dict().items())
+    assert ("the generator kept is that of 640 samples" in (run / "report.html").read_text()) == bool(kept)
 
 
 def test_a_target_ends_a_run(tmp_path, capsys):

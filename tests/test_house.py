@@ -29,7 +29,7 @@ FLOORS = [  # a file imports only from floors below its own
     {"recipe", "ways", "asked", "defaults", "sides"},
     {"generators"},
     {"sheets", "sweep"},
-    {"run", "autopilot", "doctor", "readers", "measuring", "lab", "studio"},
+    {"run", "keeping", "autopilot", "doctor", "readers", "measuring", "lab", "studio"},
     {"cli"},
     {"__main__"},
 ]
@@ -51,6 +51,9 @@ SAME_FLOOR = {
     ("readers", "run"),
     ("measuring", "run"),
     ("run", "autopilot"),
+    ("run", "keeping"),
+    ("keeping", "run"),  # only as a type
+    ("keeping", "autopilot"),
     ("autopilot", "run"),  # only as a type
     ("doctor", "run"),
     ("doctor", "autopilot"),

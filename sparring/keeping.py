@@ -1,0 +1,117 @@
+"""What a run leaves in its folder as it goes: sheets, measures, checkpoints, the generator, the card."""
+
+from __future__ import annotations
+
+import copy
+import json
+import platform
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from . import __version__, autopilot, generators, machine, parallel, sheets
+from .evaluate import evaluate
+from .extractors import Making, reference
+from .progress import tell
+from .spaces import to_json as spec_json
+
+if TYPE_CHECKING:
+    from .run import Run
+
+
+def draw_sheet(run: Run) -> None:
+    """A sheet of the average generator into the run's folder."""
+    if run.first:
+        sheets.draw_sheet(run.state.ema, run.recipe, run.data, run.folder.path / "samples", run.state.seen)
+
+
+def measured(run: Run, n: int, last: bool = False) -> dict[str, Any]:
+    """A line of evaluations.jsonl: n samples of the average generator against held-out data; empty if impossible.
+
+    The last time, also what as many real samples would get.
+    """
+    data, r = run.data, run.recipe
+    real = data.heldout.take(torch.arange(min(n, len(data.heldout))))[0]
+    others = data.train.take(torch.arange(min(n, len(data.train))))[0] if last else None
+    fake, c = sheets.drawn(run.state.ema, run.recipe, run.data, n, "evaluation")
+    try:
+        options = dict(seed=r.seed, c=c, others=others, ceiling=last, data=r.data, extractor=run.extractor)
+        if run.extractor is not None:  # what costs something is looked through once
+            options |= {"known": {"real": reference(run.extractor, Making(data), "heldout", len(real))}}
+        score = generators.scorer(run.state.ema, data.spec)
+        found = evaluate(real, fake, data.spec, data.world, score=score, **options)  # type: ignore[arg-type]
+    except (ValueError, ArithmeticError, RuntimeError) as error:  # a measure never ends a run
+        say(run, f"not measured at {run.state.seen:,} samples: {error}")
+        return {}
+    return {"seen": run.state.seen, "player": "average", **found}
+
+
+def record(run: Run, row: dict[str, Any]) -> dict[str, Any]:
+    """Writes what was measured; returns the measures and truths alone."""
+    if not row:
+        return {}
+    run.folder.append("evaluations.jsonl", row)
+    return row["metrics"] | {k: {"value": v} for k, v in row["truth"].items()}
+
+
+def the_better(run: Run, row: dict[str, Any]) -> dict[str, Any]:
+    """The best generator takes the place of the last one if it is better still when measured anew; the measures kept.
+
+    Anew, because the best of many measures owes some of that to luck.
+    """
+    seen = autopilot.best_seen(run)
+    if seen is None or seen == run.state.seen or (saved := run.folder.load_at(seen)) is None:
+        return row
+    last = copy.deepcopy(run.state.ema.state_dict())
+    run.state.ema.load_state_dict(saved["state"]["ema"])
+    best = measured(run, run.recipe.evaluate_final, last=True) | {"of": seen}
+    if autopilot.better(run, best, row):
+        write_generator(run, seen)
+        say(run, f"kept the generator of {seen:,} samples, which is better than the last when both are measured anew")
+        return best
+    run.state.ema.load_state_dict(last)
+    return row
+
+
+def save(run: Run, seconds: float) -> None:
+    """A checkpoint, and beside it the average generator alone."""
+    s, data, r, tally = run.state, run.data, run.recipe, run.tally.save()
+    for opt in (s.opt_G, s.opt_D):
+        opt.zero_grad(set_to_none=True)  # no checkpoint has them: what is looked at next must not know them either
+    if run.first:
+        meaning = dict(recipe=r.asdict(), fingerprint=data.card["fingerprint"], spec=spec_json(data.spec))
+        acts = [act._asdict() for act in run.acts]
+        tree = {"state": s.save(), "seconds": seconds, "tally": tally, "findings": run.findings, "acts": acts}
+        run.folder.save(s.seen, tree | meaning, keep=4 if r.autopilot == "act" else 2, best=autopilot.best_seen(run))
+        write_generator(run, s.seen)
+
+
+def write_generator(run: Run, seen: int) -> None:
+    """The average generator alone, all that samples need."""
+    made = run.state.ema, run.recipe, run.data, seen
+    run.folder.write_folder("generator", lambda aside: generators.save_generator(aside, *made))
+
+
+def write_card(run: Run, reasons: list[str] | None = None, seconds: float = 0.0, kept: int = 0) -> None:
+    """card.json: what was trained on, by what, on what."""
+    old = run.folder.path / "card.json"
+    reasons = json.loads(old.read_text())["reasons"] if reasons is None and old.exists() else reasons or []
+    count = lambda net: sum(p.numel() for p in net.parameters())
+    card = {
+        "data": run.data.card | autopilot.census(run.data),
+        "reasons": reasons,
+        "parameters": {"G": count(run.state.G), "D": count(run.state.D)},
+        "versions": {"sparring": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        "hardware": machine.hardware(run.device),
+        "processes": parallel.size(),
+        "seconds": round(seconds, 1),
+    }
+    if seconds:
+        best = autopilot.best_seen(run)
+        card["stopped"] = {"seen": run.state.seen, "why": autopilot.reason(run), "best": best, "kept": kept}
+    run.folder.write_json("card.json", card)
+
+
+def say(run: Run, line: str) -> None:
+    if run.first:
+        tell(line)
