@@ -24,11 +24,12 @@ MANY = 16 * 10**6  # bytes of x, from which on a world is kept
 
 
 def drawn(world: Any, seed: int, folder: Path | None, progress: Callable[[int, int], object]) -> Dataset:
-    """As many examples as the world asks for, its own split of them, and their classes if it tells `labels`."""
-    n, held = world.examples
-    progress(0, n + held)
-    if (n + held) * prod(shape(world.spec.x)) < MANY:
-        return _draw(world, seed, progress)
+    """As many examples as the world asks for, its own split of them, and their classes if it tells `labels`.
+
+    progress(done, total) is told of what is drawn to be kept, and of nothing that is there or takes no time.
+    """
+    if sum(world.examples) * prod(shape(world.spec.x)) < MANY:
+        return _draw(world, seed, lambda done, total: None)
 
     def build(aside: Path) -> None:
         data = _draw(world, seed, progress)
@@ -44,7 +45,6 @@ def drawn(world: Any, seed: int, folder: Path | None, progress: Callable[[int, i
         data = caches.kept(home, caches.key(world.name, *_marks(world, seed)), build, load)
     except (OSError, DataError):  # no room: then in memory
         return _draw(world, seed, progress)
-    progress(n + held, n + held)
     card = data.card | ({"notes": [note]} if note else {})
     spelling = Spelling(tuple(world.words)) if hasattr(world, "words") else None
     return replace(data, card=card, world=world, spelling=spelling, kept=temporary)
@@ -52,6 +52,7 @@ def drawn(world: Any, seed: int, folder: Path | None, progress: Callable[[int, i
 
 def _draw(world: Any, seed: int, progress: Callable[[int, int], object]) -> Dataset:
     n, held = world.examples
+    progress(0, n + held)
     fingerprint = blake2b(digest_size=16)
 
     def split(count: int, heldout: bool) -> Split:

@@ -5,13 +5,14 @@ import multiprocessing
 import os
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from sparring import data
+from sparring import data, worlds
 from sparring.data import DataError, cache, sources
 
 from .conftest import leftovers, same
@@ -132,6 +133,24 @@ def test_progress_is_told(photos):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_progress_is_told_of_what_is_prepared_alone(photos, tmp_path, monkeypatch):
+    told = []
+    tell = lambda done, total: told.append((done, total))
+    ring = worlds.open("ring")
+    data.open(ring, cache=tmp_path, progress=tell)
+    assert told == []  # in memory, in no time
+
+    monkeypatch.setattr(import_module("sparring.data.drawn"), "MANY", 0)
+    data.open(ring, cache=tmp_path, progress=tell)
+    n, held = ring.examples
+    assert told == [(0, n + held), (n, n + held), (n + held, n + held)]
+    data.open(photos, cache=tmp_path)
+    told.clear()
+    for source in (ring, photos):
+        data.open(source, cache=tmp_path, progress=tell)
+    assert told == []
+
+
 def test_memory_is_flat_in_the_number_of_pictures(tmp_path):
     """Four times the pictures, 75 MB more of them, in the memory of any other."""
 
