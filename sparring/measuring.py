@@ -112,7 +112,7 @@ def evaluate(asked: Asked) -> dict[str, Any]:
     if asked.sweep is not None and run:
         rows = sweeping.sweep(run.G, run.spec, sides.real, seed=asked.seed)
         document |= {"sweep": rows}
-        lines += sweeping.lines(rows, sweeping.draw(rows, Path(asked.sweep)))
+        lines += sweeping.lines(rows, sweeping.draw({Path(asked.what).name: rows}, Path(asked.sweep)))
     return document | {"lines": lines}
 
 

@@ -3,7 +3,7 @@
 Caccia et al. 2020: below temperature 1 every writer is surer and says less.  Generators are compared by whole curves.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from .names import RequestError
 from .spaces import Spec, Tokens
 
 TEMPERATURES = (0.4, 0.55, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5)
+AXES = ("lm", "reverse_lm")
 MEASURED = {name: ON_WORDS[name] for name in ("lm", "reverse_lm", "bleu", "self_bleu", "unique")}
 
 
@@ -60,20 +61,24 @@ def lines(rows: Sequence[dict[str, Any]], path: Path) -> list[str]:
     return [*said, f"  curve: {path}"]
 
 
-def draw(rows: Sequence[dict[str, Any]], path: Path) -> Path:
-    """Writes the curve (.png): reverse_lm over lm, each with its error; a better writer lies below and to the left."""
+def draw(curves: Mapping[str, Sequence[dict[str, Any]]], path: Path) -> Path:
+    """Writes the curves (.png), each the rows of one writer by its name: reverse_lm over lm, with their errors.
+
+    A better writer lies below and to the left.  The real texts are those of the first.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5, 4), layout="constrained")
     FigureCanvasAgg(figure)
     ax = figure.add_subplot()
-    made, real = [row for row in rows if row["temperature"] is not None], rows[-1]
-    x, y = ([row[name]["value"] for row in made] for name in ("lm", "reverse_lm"))
-    ex, ey = ([row[name]["se"] for row in made] for name in ("lm", "reverse_lm"))
-    ax.errorbar(x, y, ey, ex, "o-", ms=3, lw=1, elinewidth=0.6)
-    for row, a, b in zip(made, x, y):
-        ax.annotate(f"{row['temperature']:g}", (a, b), (4, 4), textcoords="offset points", fontsize=7)
+    for name, rows in curves.items():
+        made = [row for row in rows if row["temperature"] is not None]
+        (x, ex), (y, ey) = (([row[k]["value"] for row in made], [row[k]["se"] for row in made]) for k in AXES)
+        ax.errorbar(x, y, ey, ex, "o-", ms=3, lw=1, elinewidth=0.6, label=name)
+        for row, a, b in zip(made, x, y):
+            ax.annotate(f"{row['temperature']:g}", (a, b), (4, 4), textcoords="offset points", fontsize=7)
+    real = next(iter(curves.values()))[-1]
     ax.plot(real["lm"]["value"], real["reverse_lm"]["value"], "*", color="#222222", ms=9, label="real, halved")
     ax.set_xlabel("LM score of the samples, nats per word")
     ax.set_ylabel("reverse LM score of real texts")
