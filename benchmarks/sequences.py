@@ -3,7 +3,8 @@
     python benchmarks/sequences.py grammar gumbel likelihood pretrained english oracle [--seeds 3]
     python benchmarks/sequences.py small anchors controls speed
 
-Each part writes results/sequences-PART.json, and keeps the seeds of the same command that are there already.
+Each part writes results/sequences-PART.json.  Seeds of the same command that are there already are kept;
+with --afresh they are run again.
 """
 
 import argparse
@@ -107,12 +108,12 @@ def judged(place: Path, data_of: str, seed: int, n: int = 4000) -> dict[str, flo
     return {k: round(v, 4) for k, v in found.items()}
 
 
-def reached(part: str, seeds: int) -> None:
+def reached(part: str, args: argparse.Namespace) -> None:
     """One recipe, over seeds."""
     asked, bars = ROWS[part]
     command = f"sparring train {asked} --seed N --threads 1"
-    rows = known(part, command)
-    for seed in range(seeds):
+    rows = known(part, command, args)
+    for seed in range(args.seeds):
         if seed not in {row["seed"] for row in rows}:
             rows.append(trained(asked.split()[0], tuple(asked.split()[1:]), seed))
             verdict = dict(held=held(rows, bars), bars=bars) if bars else {}
@@ -138,12 +139,12 @@ def few() -> Strings:
     return world  # type: ignore[return-value]
 
 
-def small(seeds: int) -> None:
+def small(args: argparse.Namespace) -> None:
     """500 texts to learn from: the game, and likelihood stopped at each of many lengths, the best of which is early
     stopping by the very measure that judges it."""
     command = "sparring train benchmarks.sequences:few OPTIONS --seed N --threads 1"
-    rows = known("small", command)
-    for seed in range(seeds):
+    rows = known("small", command, args)
+    for seed in range(args.seeds):
         for options in SMALL:
             if (options, seed) not in {(r["options"], r["seed"]) for r in rows}:
                 found = trained("benchmarks.sequences:few", tuple(options.split()), seed)
@@ -152,14 +153,14 @@ def small(seeds: int) -> None:
                 write("small", command, over_seeds=each, seeds=rows)
 
 
-def anchors(seeds: int, n: int = 5_000) -> None:
+def anchors(args: argparse.Namespace, n: int = 5_000) -> None:
     """What lies between a generator and the oracle, in nats a token: likelihood alone is won by cheaters."""
     found: dict[str, object] = {}
     for vocab in (100, 500, 5000):
-        drawn = [Oracle(vocab, seed=seed) for seed in range(seeds)]
+        drawn = [Oracle(vocab, seed=seed) for seed in range(args.seeds)]
         told = [of_anchors(world, n) for world in drawn]
         found[str(vocab)] = {k: {m: mean_of([t[k][m] for t in told]) for m in v} for k, v in told[0].items()}
-    command = f"python benchmarks/sequences.py anchors --seeds {seeds}"
+    command = f"python benchmarks/sequences.py anchors --seeds {args.seeds}"
     write("anchors", command, oracles="N(0, 1) weights, 20 tokens, one for each seed", found=found)
     print(json.dumps(found, indent=1))
 
@@ -187,10 +188,10 @@ def mean_of(values: list[float]) -> object:
     return {k: round(v, 3) for k, v in record.span(values).items()} if max(values) < inf else "infinite"
 
 
-def controls(seeds: int) -> None:
+def controls(args: argparse.Namespace) -> None:
     """A quarter of the samples, seed 0, without a critic worth listening to."""
     command = f"sparring train grammar {' '.join(SHORT)} --seed 0 --threads 1"
-    rows = {row["control"]: row for row in known("controls", command)}
+    rows = {row["control"]: row for row in known("controls", command, args)}
     for name, options in CONTROLS.items():
         if name not in rows:
             rows[name] = {"control": name, "options": " ".join(options), **trained("grammar", options, 0)}
@@ -200,7 +201,7 @@ def controls(seeds: int) -> None:
 # -- speed -------------------------------------------------------------------------------------------------------------
 
 
-def speed(seeds: int, rounds: int = 15) -> None:
+def speed(_: argparse.Namespace, rounds: int = 15) -> None:
     """Tokens a second of a generator of 5,000 words, and a step beside a loop written by hand; CPU times, in turns."""
     torch.manual_seed(0)
     spec = Spec(Tokens(20, 5000))
@@ -272,9 +273,9 @@ def by_hand(space: Tokens, width: int) -> Callable[[Tensor], None]:
 # -- files -------------------------------------------------------------------------------------------------------------
 
 
-def known(part: str, command: str) -> list[dict]:
-    """The rows of this very command that results/ holds."""
-    return record.seeds_of(f"sequences-{part}", command)
+def known(part: str, command: str, args: argparse.Namespace) -> list[dict]:
+    """The rows of this very command that results/ holds, if they are to be kept."""
+    return [] if args.afresh else record.seeds_of(f"sequences-{part}", command)
 
 
 def write(part: str, command: str, **told: object) -> None:
@@ -292,10 +293,11 @@ def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("parts", nargs="+", choices=PARTS)
     p.add_argument("--seeds", type=int, default=3)
+    p.add_argument("--afresh", action="store_true", help="run again what results/ holds already")
     args = p.parse_args()
     torch.set_num_threads(1)
     for part in args.parts:
-        PARTS[part](args.seeds)
+        PARTS[part](args)
 
 
 if __name__ == "__main__":
