@@ -8,17 +8,12 @@ until held-out data shows no more gain.  The log has a line a run, and a later c
 
 import argparse
 import json
-import platform
 import statistics
-from datetime import date
 from pathlib import Path
 from typing import Any
 
-import torch
+import record
 from faults import HEALTHY, WORLDS, play, silent
-
-import sparring
-from sparring import machine
 
 GENEROUS = 4
 HIGHER = {"coverage"}  # what is better higher; of the others, lower
@@ -83,11 +78,8 @@ def write(rows: list[dict[str, Any]]) -> None:
         "held": all(w["saved"] >= BARS["saved"] and w["lost"] <= BARS["lost"] for w in worlds.values()),
         "worlds": worlds,
         "runs": rows,
-        "date": date.today().isoformat(),
-        "versions": {"sparring": sparring.__version__, "torch": torch.__version__, "python": platform.python_version()},
-        "hardware": machine.hardware(torch.device("cpu")) | {"threads": 1},
     }
-    (Path(__file__).parent / "results" / "stopping.json").write_text(json.dumps(document, indent=1) + "\n")
+    record.write("stopping", document)
 
 
 if __name__ == "__main__":
