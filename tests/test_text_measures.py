@@ -7,7 +7,7 @@ import torch
 
 from sparring import worlds
 from sparring.evaluate import evaluate, usual
-from sparring.metrics import ON_WORDS
+from sparring.metrics import EVERY, ON_WORDS
 from sparring.metrics.ngrams import Ngrams, lm, reverse_lm
 from sparring.worlds.oracle import Oracle
 
@@ -20,6 +20,12 @@ def draws(n, seed=0, heldout=False):
 
 def rows(x):
     return [tuple(r[: [*r, 0].index(0)]) for r in x.tolist()]
+
+
+@pytest.mark.parametrize("name", ["grammar", "english", "melodies", "oracle"])
+def test_what_a_world_says_is_named_like_no_measure(name):
+    world = worlds.open(name)
+    assert not {*world.judge(*world.draw(8, 0))} & {*EVERY}
 
 
 def test_a_language_model_counted_by_hand():
