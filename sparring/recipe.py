@@ -52,10 +52,7 @@ def plan(r: Recipe, data: Dataset, device: torch.device) -> tuple[Recipe, list[s
         r = replace(r, terms="" if not past else own if r.forcing else "energy=1")
         if r.terms:
             reasons.append(f"terms: {r.terms}, for D, which meets each past once, cannot tell one future from many")
-    if r.mismatch is None:
-        named = any("mismatch" in name for name in named_penalties(r))
-        half = r.loss == "matching_aware" and r.condition in ("class", "caption") and not r.auxiliary
-        r = replace(r, mismatch=0.0 if named else 0.5 if half else float(r.condition == "caption"))
+    r = paired(r)
     if isinstance(spec.x, Image):
         usual = "0.05 for next frames" if past else "(size / 32)^2"
         reasons.append(f"slope penalties: r1 {r.r1:g} and r2 {r.r2:g} ({usual} if left out), batch {r.batch}")
@@ -73,6 +70,27 @@ def plan(r: Recipe, data: Dataset, device: torch.device) -> tuple[Recipe, list[s
     check_pieces(r)
     check_kind(r, spec)
     return r, reasons
+
+
+PAIRING = ("mismatch", "contrast")  # penalties by which D learns that a sample and its condition belong together
+
+
+def pairing(name: str) -> bool:
+    """Whether a penalty of this name is one of them."""
+    return name.startswith(PAIRING)
+
+
+def paired(r: Recipe) -> Recipe:
+    """The recipe with how D learns that a sample and its condition belong together."""
+    named = any(map(pairing, named_penalties(r)))
+    free = r.mismatch is None and not named and r.loss != "matching_aware" and ":" not in r.net and (r.pack or 1) == 1
+    if r.contrast is None:
+        r = replace(r, contrast=float(free and r.condition == "caption"))
+    if r.mismatch is None:
+        half = r.loss == "matching_aware" and r.condition in ("class", "caption") and not r.auxiliary
+        one = r.condition == "caption" and not r.contrast
+        r = replace(r, mismatch=0.0 if named else 0.5 if half else float(one))
+    return r
 
 
 OF_BATCHES = ("feature_matching", "mode_seeking")  # terms that take means over the whole batch
@@ -108,10 +126,11 @@ def check(r: Recipe) -> None:
     """Refuses values that no run could use; names are looked up, numbers are held to their ranges."""
     loss(r)
     ways.check(r)
-    if r.mismatch and r.condition in (None, "none"):
-        raise RequestError(
-            f"--mismatch {r.mismatch} compares conditions; give --condition class or caption, or leave it out"
-        )
+    for name in PAIRING:
+        if (value := getattr(r, name)) and r.condition in (None, "none"):
+            raise RequestError(
+                f"--{name} {value} compares conditions; give --condition class or caption, or leave it out"
+            )
     find(PRIORS, r.prior, "prior")
     if r.net != "auto":
         find(sizes.PAIRS, r.net, "net")
@@ -129,7 +148,16 @@ def check(r: Recipe) -> None:
         value = getattr(r, name)
         if value is not None and not value > 0:
             raise RequestError(f"--{name} {value} must be above 0")
-    ours = ("adversarial", "history", "instance_noise", "unroll", "kernels", "mismatch", "auxiliary", "interpolate")
+    ours = (
+        "adversarial",
+        "history",
+        "instance_noise",
+        "unroll",
+        "kernels",
+        *PAIRING,
+        "auxiliary",
+        "interpolate",
+    )
     for name in ("z", "r1", "r2", "lr_end", "average", "weight_decay", "pretrain", *ours):
         value = getattr(r, name)
         if value is not None and not value >= 0:
@@ -209,9 +237,10 @@ def contradictions(r: Recipe) -> Iterator[str]:
         yield f"--terms {compared[0]} compares with the frame that followed the real past, not G's own: drop --forcing"
     if r.clip and r.spectral != "none":
         yield "--clip and --spectral each bound D's weights, and clipping would bound what is then divided: drop one"
-    compared = r.mismatch or any("mismatch" in name for name in named_penalties(r))
+    compared = r.mismatch or r.contrast or any(map(pairing, named_penalties(r)))
     if r.auxiliary and (r.condition != "class" or compared or (r.pack or 1) > 1):
-        other = "--mismatch wants D to compare conditions" if compared else f"--pack {r.pack} shows it several samples"
+        wants = "--contrast wants" if r.contrast else "--mismatch wants"
+        other = f"{wants} D to compare conditions" if compared else f"--pack {r.pack} shows it several samples"
         yield f"--auxiliary {r.auxiliary:g}: D tells the class of one sample, and is not told it; " + (
             f"{other}: drop one" if r.condition == "class" else "give --condition class, or leave it out"
         )
@@ -313,6 +342,8 @@ def method(r: Recipe, spec: Spec | None = None) -> Method:
         terms.append((classified, r.auxiliary))
     if r.interpolate and spec is not None and spec.c is not None:
         terms.append((interpolated(loss(r).generator, partial(mixed, spec.c)), r.interpolate))
+    if r.contrast:
+        weights.append((penalties.contrast, constant(r.contrast)))
     if r.mismatch:
         third = penalties.mismatch_original if r.loss == "matching_aware" else penalties.mismatch
         weights.append((third, constant(r.mismatch)))
@@ -387,7 +418,7 @@ def named_penalties(r: Recipe) -> dict[str, tuple[Any, float]]:
     """The further penalties of D by name, each with its weight."""
     found = weighted(r.penalties, PENALTIES, "penalty")
     for name in found:
-        if "mismatch" in name and r.condition in (None, "none"):
+        if pairing(name) and r.condition in (None, "none"):
             raise RequestError(
                 f"penalty {name!r} compares conditions; give --condition class or caption, or leave it out"
             )

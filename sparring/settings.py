@@ -42,9 +42,11 @@ class Recipe:
     """the same at generated samples"""
     gamma_end: float | None = None
     """the share of r1 and r2 that is left at 0.7 of the run, by the same factor each sample"""
+    contrast: float | None = None
+    """weight of finding each real sample's condition among all of the batch by D's scores: 1 from captions, else 0"""
     mismatch: float | None = None
-    """weight of real samples with another's condition, which D must tell: 1 from captions, else 0; 0.5 by the loss of
-    the first paper, --loss matching_aware"""
+    """weight of real samples with one other condition, which D must tell: 0 beside contrast; 0.5 by the loss of the
+    first paper, --loss matching_aware"""
     auxiliary: float = 0.0
     """weight of the class that D tells of what it sees, in both turns; D is then not told it (AC-GAN)"""
     interpolate: float = 0.0

@@ -33,6 +33,16 @@ class Look(NamedTuple):
             )
         return features(self.glass(x), c).to(x.dtype)
 
+    def every(self, x: Tensor, c: Tensor) -> Tensor:
+        """Scores (B, M) of each sample under each of M conditions: the critic's own `every(x, c)`."""
+        every = getattr(self.critic, "every", None)
+        if every is None:
+            raise AttributeError(
+                f"{type(self.critic).__name__} has no `every`; give the critic a method every(x, c) -> (B, M), its "
+                "scores of each sample under each of M conditions, such as that of `nets.conditions.Critic`"
+            )
+        return every(self.glass(x), c).to(x.dtype)
+
     def classify(self, x: Tensor) -> Tensor:
         """Which class the critic takes x for, logits (B, K): its own `classify(x)`."""
         classify = getattr(self.critic, "classify", None)

@@ -155,6 +155,12 @@ class Projection(nn.Module):
         e = self.embed(c) if self.pack == 1 else self.embed(c.flatten(0, 1)).unflatten(0, (-1, self.pack))  # type: ignore
         return (phi * e.float().flatten(1)).sum(1)
 
+    def every(self, h: Tensor, c: Tensor) -> Tensor:
+        """Features (B, d) to scores (B, M) under each of M conditions."""
+        if self.embed is None or self.pack > 1:
+            raise ValueError("a score under every condition takes a condition, and one sample at a time: no pack")
+        return (self.phi(h).float()[:, None] * self.embed(c).float()).sum(2)
+
 
 class Auxiliary(nn.Module):
     """Odena et al. 2017 (AC-GAN): a critic that is not told c, and beside its score says which class it sees.

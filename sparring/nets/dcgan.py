@@ -8,7 +8,8 @@ from ..priors import Prior
 from ..spaces import Spec
 from .blocks import LEAK, image, pyramid
 from .conditions import How, Join, Projection
-from .minibatch import Beside, VirtualBatchNorm, of_packs, referenced, side_by_side, to_each
+from .minibatch import Beside, VirtualBatchNorm, referenced, side_by_side
+from .projecting import Projecting
 
 Norm = Literal["batch", "virtual"]
 NORMS: dict[str, type[nn.Module]] = {"batch": nn.BatchNorm2d, "virtual": VirtualBatchNorm}
@@ -52,7 +53,7 @@ class Generator(nn.Module):
         return self.stages(self.join(z, c)[:, :, None, None]).float().tanh()
 
 
-class Critic(nn.Module):
+class Critic(Projecting):
     """(B, C, H, W) and c to scores (B,), higher = more real.  In training mode, samples see their batch.
 
     group, pack, kernels: as in `quick.Critic`.
@@ -75,10 +76,6 @@ class Critic(nn.Module):
     def features(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """(B, d), or of each pack."""
         return self.stages(side_by_side(x, self.pack)).flatten(1)
-
-    def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        score = self.score(self.beside(self.features(x)), of_packs(c, self.pack))
-        return to_each(score, self.pack, len(x))
 
 
 def pair(

@@ -10,7 +10,8 @@ from ..priors import Prior
 from ..spaces import Spec
 from .blocks import LEAK, Down, Up, image, pyramid
 from .conditions import How, Join, Projection
-from .minibatch import Beside, of_packs, side_by_side, to_each
+from .minibatch import Beside, side_by_side
+from .projecting import Projecting
 
 BLOCKS = 2  # in each stage
 EXPANSION = 2  # of the channels inside a block
@@ -82,7 +83,7 @@ class Generator(nn.Module):
         return self.last(self.stages(h)).float()
 
 
-class Critic(nn.Module):
+class Critic(Projecting):
     """(B, C, H, W) and c to scores (B,), higher = more real.
 
     width: channels of the coarse stages (see `widths`), or of every stage from the coarsest, multiples of 8.
@@ -104,10 +105,6 @@ class Critic(nn.Module):
         """(B, d), or of each pack."""
         h = self.stages(self.first(side_by_side(x, self.pack)))
         return (self.basis * h.float()).sum((2, 3))
-
-    def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        score = self.score(self.beside(self.features(x)), of_packs(c, self.pack))
-        return to_each(score, self.pack, len(x))
 
 
 def each_stage(size: int, width: int | Sequence[int]) -> list[int]:

@@ -15,7 +15,8 @@ from ..priors import Prior
 from ..spaces import Spec
 from .blocks import LEAK, PixelNorm, image, pyramid
 from .conditions import How, Join, Projection
-from .minibatch import Beside, MinibatchStd, VirtualBatchNorm, of_packs, referenced, side_by_side, to_each
+from .minibatch import Beside, MinibatchStd, VirtualBatchNorm, referenced, side_by_side
+from .projecting import Projecting
 
 KERNEL = 3  # of the critic: 4 would be symmetric, and slower
 KINDS = 64  # that a tally counts
@@ -118,7 +119,7 @@ class Glance(nn.Module):
         return self.dense(avg_pool2d(x, x.shape[-1] // self.side).flatten(1))
 
 
-class Critic(nn.Module):
+class Critic(Projecting):
     """(B, C, H, W) and c to scores (B,), higher = more real.
 
     group: samples whose spread is one more feature of the whole picture; 1 = none.  Pieces of a batch give the
@@ -158,10 +159,6 @@ class Critic(nn.Module):
         if self.spread is not None:
             told.append(self.spread(h))
         return leaky_relu(self.whole(torch.cat([h.flatten(1), *told], 1)), LEAK)
-
-    def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        score = self.score(self.beside(self.features(x)), of_packs(c, self.pack))
-        return to_each(score, self.pack, len(x))
 
 
 def pair(

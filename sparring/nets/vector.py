@@ -12,7 +12,8 @@ from torch.nn import Module
 from ..priors import Prior
 from ..spaces import Spec, Vector
 from .conditions import How, Join, Projection
-from .minibatch import Beside, VirtualBatchNorm, of_packs, referenced, side_by_side, to_each
+from .minibatch import Beside, VirtualBatchNorm, referenced, side_by_side
+from .projecting import Projecting
 
 Norm = Literal["none", "batch", "virtual"]
 NORMS: dict[str, type[Module]] = {"batch": nn.BatchNorm1d, "virtual": VirtualBatchNorm}  # and none
@@ -96,7 +97,7 @@ class Generator(Module):
         return self.out(self.body(self.join(z, c)))
 
 
-class Critic(Module):
+class Critic(Projecting):
     """x (B, dim) and c -> scores (B,); c enters by projection.  waves=0 makes a plain perceptron.
 
     group: samples whose spread is one feature more (Karras et al. 2018), neighbours in the batch; 1 = none.
@@ -125,10 +126,6 @@ class Critic(Module):
     def features(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """(B, d), or of each pack."""
         return self.body(self.waves(side_by_side(x, self.pack)))
-
-    def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        score = self.score(self.beside(self.features(x)), of_packs(c, self.pack))
-        return to_each(score, self.pack, len(x))
 
 
 def pair(

@@ -94,7 +94,7 @@ def condition_ignored(h: History, moved: float = 0.1, told: float = 0.05) -> Fin
         since,
         f"another condition moves a sample by {sample:.1%} of what another z does, and costs a real example "
         f"{score:.2f} standard deviations of score",
-        "--mismatch 1, so that D must look at the condition; see that D's forward uses c",
+        "--contrast 1 or --mismatch 1, so that D must look at the condition; see that D's forward uses c",
     )
 
 
