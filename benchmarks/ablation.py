@@ -18,7 +18,7 @@ from typing import Any
 import record
 import torch
 
-from sparring import chance, data, generators, recipe, worlds
+from sparring import chance, data, generators, recipe, refusals, worlds
 from sparring.run import OPTIMIZERS
 from sparring.settings import Recipe
 from sparring.train import State, train
@@ -111,7 +111,7 @@ def chosen(world: str, row: str) -> dict[str, Any]:
 def one(world: str, row: str, seed: int, opened: data.Dataset) -> dict[str, Any]:
     """Trains as `sparring train` does, and asks the world what the samples are."""
     r, device = asked(world, row, seed), torch.device("cpu")
-    recipe.check(r)
+    refusals.check(r)
     r, _ = recipe.plan(r, opened, device)
     G, D = recipe.players(r, opened.spec)
     s = State.begin(G, D, OPTIMIZERS[r.optimizer])

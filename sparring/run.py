@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.optim import Adam, RMSprop
 
-from . import autopilot, machine, parallel, recipe, report
+from . import autopilot, machine, parallel, recipe, refusals, report
 from . import data as data_room
 from .chance import generator
 from .data import Dataset
@@ -71,7 +71,7 @@ class Run:
 def start(r: Recipe, path: Path) -> dict[str, Any]:
     """A new run in `path`: everything is checked before anything is written.  Returns the last line of `train`."""
     folder, device = RunFolder(path), machine.pick(r.device, r.threads)
-    recipe.check(r)
+    refusals.check(r)
     folder.refuse_if_taken()
     with parallel.joined(device):
         data = open_data(r)
@@ -83,7 +83,7 @@ def start(r: Recipe, path: Path) -> dict[str, Any]:
             r = replace(r, samples=samples)
         r = recipe.with_intervals(r)
         if parallel.rank() == 0:
-            for line in (*data_room.summary(data), *reasons, *(f"warning: {w}" for w in recipe.warnings(r))):
+            for line in (*data_room.summary(data), *reasons, *(f"warning: {w}" for w in refusals.warnings(r))):
                 tell(line)
         run = Run(r, folder, data, recipe.method(r, data.spec), state, device, extractor(r, data, device))
         with owned(run):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image as Picture
 
-from sparring import data, recipe
+from sparring import data, recipe, refusals
 from sparring.chance import generator
 from sparring.cli import main
 from sparring.data.words import Vocabulary
@@ -103,6 +103,16 @@ def test_every_join_takes_a_step_with_every_loss(join, c):
             assert not torch.equal(before, embed), name
 
 
+@pytest.mark.parametrize("net", ["vector", "quick", "r3gan", "dcgan"])
+def test_a_critic_scores_each_sample_under_every_condition(net):
+    vocabulary, told = tokens("red eyes", "a green wall", "blue hair")
+    space, x = (Vector(2), torch.randn(3, 2)) if net == "vector" else (Image(3, 16), torch.randn(3, 3, 16, 16))
+    _, D = sizes.build(net, Spec(space, vocabulary.space), Normal(4), 8)
+    D.eval()
+    each = torch.stack([D(x, one.expand(3, -1, -1)) for one in told], 1)
+    torch.testing.assert_close(D.every(x, told), each)
+
+
 # -- pairs ------------------------------------------------------------------------------------------------------------
 
 
@@ -152,8 +162,8 @@ def test_matching_aware_weighs_the_three_pairs_as_reed_et_al_do(tmp_path):
     three = -P(x, told).log() - ((1 - P(x, told[[1, 0, 3, 2]])).log() + (1 - P(G(z, told), told)).log()) / 2
     loss, _ = m.critic_loss(m, s, x, told, z)
     torch.testing.assert_close(loss, three)
-    assert not recipe.warnings(r)
-    assert "takes the other half" in recipe.warnings(replace(r, condition="none", mismatch=0.0))[0]
+    assert not refusals.warnings(r)
+    assert "takes the other half" in refusals.warnings(replace(r, condition="none", mismatch=0.0))[0]
 
 
 @pytest.mark.parametrize("n", [4, 6, 7])

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.functional import batch_norm
 
-from sparring import generators, recipe
+from sparring import generators, prices, recipe, refusals
 from sparring.cli import main
 from sparring.folder import RunFolder, read_tree, write_tree
 from sparring.losses import LOSSES
@@ -63,7 +63,7 @@ def ready(cure, spec=POINTS, dtype=None, **more):
     net = "plain" if spec == POINTS else "quick"
     chosen = dict(data="ring", net=net, lr_D=1e-2, penalties="") | BASE | DONE | CURES[cure] | more
     r = Recipe(**chosen)
-    recipe.check(r)
+    refusals.check(r)
     G, D = recipe.players(r, spec)
     from sparring.run import OPTIMIZERS
 
@@ -276,11 +276,11 @@ def test_packs_of_points_are_judged_by_one_score(name):
 
 def test_one_sided_smoothing_is_reachable_with_its_label():
     real, fake = torch.randn(2, 9)
-    a, b = (recipe.loss(Recipe(loss=name)).critic(real, fake) for name in ("smoothed", "smoothed=0.9"))
+    a, b = (prices.loss(Recipe(loss=name)).critic(real, fake) for name in ("smoothed", "smoothed=0.9"))
     assert torch.equal(a, b)
     cross = nn.functional.binary_cross_entropy_with_logits
     by_hand = cross(real, torch.full((9,), 0.75), reduction="none") + cross(fake, torch.zeros(9), reduction="none")
-    torch.testing.assert_close(recipe.loss(Recipe(loss="smoothed=0.75")).critic(real, fake), by_hand)
+    torch.testing.assert_close(prices.loss(Recipe(loss="smoothed=0.75")).critic(real, fake), by_hand)
 
 
 # -- by the command ----------------------------------------------------------------------------------------------------
@@ -321,7 +321,7 @@ def test_a_run_with_cures_resumes_exactly_and_its_generator_loads(tmp_path):
 def test_every_choice_is_written_out(tmp_path):
     assert main(["train", "digits", *SHORT, "--width", "4", "--run", str(tmp_path / "run")]) == 0
     asked = RunFolder(tmp_path / "run").recipe()
-    assert {k: asked[k] for k in recipe.NEUTRAL} == dict(
+    assert {k: asked[k] for k in refusals.NEUTRAL} == dict(
         norm="batch", group=4, kernels=0, pack=1, forget=0.0, patches=1
     )
 
@@ -371,7 +371,7 @@ def test_networks_without_an_option_name_those_that_have_it(tmp_path, capsys):
 def test_several_processes_are_refused_what_they_cannot_do(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(RequestError, match="--top_k 0.5 looks at the whole batch before G moves"):
-        recipe.check(Recipe(unroll=1, top_k=0.5))
+        refusals.check(Recipe(unroll=1, top_k=0.5))
     with pytest.raises(RequestError, match=r"--batch 6 in 2 processes cuts the 2 samples"):
-        recipe.check_pieces(Recipe(pack=2, batch=6))
+        refusals.check_pieces(Recipe(pack=2, batch=6))
     json.dumps(Recipe().asdict())

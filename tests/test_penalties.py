@@ -1,6 +1,6 @@
 """Penalties against closed forms, and the laws that all of them keep."""
 
-from math import hypot
+from math import hypot, log
 
 import pytest
 import torch
@@ -9,10 +9,11 @@ from torch.autograd import gradcheck, gradgradcheck
 from torch.testing import assert_close
 
 from sparring.losses import LOSSES, least_squares_to
-from sparring.penalties import LIPSCHITZ, PENALTIES, Turn, clip, consistency, lecam, lecam_relu, mismatch
+from sparring.penalties import LIPSCHITZ, PENALTIES, Turn, clip, consistency, contrast, lecam, lecam_relu, mismatch
 
 from sparring.penalties import dragan, r1, r1_approx, r2, r2_approx, slope2, wgan_gp, zero_centred  # isort: skip
 from sparring.schedules import constant, every
+from sparring.turns import each
 
 DOUBLE = torch.float64
 ALL = {**PENALTIES, "consistency": consistency(lambda x, memory, seen: lambda x: 0.9 * x + 0.1)}
@@ -20,6 +21,7 @@ ALL = {**PENALTIES, "consistency": consistency(lambda x, memory, seen: lambda x:
 
 def turn(D, n=6, shape=(3,), dtype=DOUBLE, c=None, one_pass=False, seed=0):
     g = torch.Generator().manual_seed(seed)
+    D.every = lambda x, c: torch.stack([each(D(x, one.expand(len(x)))) for one in c], 1)
     real, fake = (torch.randn(n, *shape, generator=g, dtype=DOUBLE).to(dtype).requires_grad_() for _ in range(2))
     if one_pass:
         d_real, d_fake = D(torch.cat([real, fake]), None if c is None else torch.cat([c, c])).chunk(2)
@@ -308,6 +310,24 @@ def test_mismatch_prefers_the_own_condition():
 
     with pytest.raises(ValueError, match="c is None"):
         mismatch(turn(smooth()))
+
+
+def test_contrast_is_nothing_where_each_has_its_own_and_log_n_where_all_look_alike():
+    c = torch.arange(4.0, dtype=DOUBLE)
+    real = c[:, None].clone().requires_grad_()
+    knows, blind = (lambda x, c: -20 * (x - c).abs()), (lambda x, c: 0 * (x - c))
+    for scores, told, value in (
+        (knows, c, 0.0),
+        (blind, c, log(4)),
+        (blind, c // 2, log(3)),  # equal ones count once
+        (blind, 0 * c, 0.0),
+    ):
+        D = lambda x, c=None: x[:, 0]
+        D.every = scores
+        t = Turn(D, told, real, real, real[:, 0], real[:, 0], {})
+        assert_close(contrast(t), torch.full((4,), value, dtype=DOUBLE), atol=1e-6, rtol=0)
+    with pytest.raises(ValueError, match="c is None"):
+        contrast(turn(smooth()))
 
 
 # -- weights ----------------------------------------------------------------------------------------------------------

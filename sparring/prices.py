@@ -1,0 +1,44 @@
+"""What the players are charged, by name: the loss, D's penalties, G's terms."""
+
+from typing import Any
+
+from . import augment, penalties
+from .losses import LOSSES, Loss, smoothed
+from .names import RequestError, find, requested, weighted
+from .settings import Recipe
+from .terms import TERMS
+
+PENALTIES = penalties.PENALTIES | {"consistency": penalties.consistency(augment.diffaugment("color,translation"))}
+PAIRING = ("mismatch", "contrast")  # penalties by which D learns that a sample and its condition belong together
+
+
+def loss(r: Recipe) -> Loss:
+    """The recipe's loss; smoothed=LABEL is made with its label."""
+    name, _, label = (r.loss or "relativistic").partition("=")
+    if not label:
+        return find(LOSSES, name, "loss")
+    if name != "smoothed":
+        raise RequestError(f"--loss {r.loss}: smoothed alone takes a number, the label of reals; write --loss {name}")
+    with requested():
+        return smoothed(float(label))
+
+
+def named_terms(r: Recipe) -> dict[str, tuple[Any, float]]:
+    """The terms of G's turn by name, each with its weight."""
+    return weighted(r.terms or "", TERMS, "term")
+
+
+def named_penalties(r: Recipe) -> dict[str, tuple[Any, float]]:
+    """The further penalties of D by name, each with its weight."""
+    found = weighted(r.penalties, PENALTIES, "penalty")
+    for name in found:
+        if pairing(name) and r.condition in (None, "none"):
+            raise RequestError(
+                f"penalty {name!r} compares conditions; give --condition class or caption, or leave it out"
+            )
+    return found
+
+
+def pairing(name: str) -> bool:
+    """Whether a penalty of this name is one of them."""
+    return name.startswith(PAIRING)
