@@ -159,7 +159,7 @@ class Recipe:
     stop: Literal["budget", "plateau", "target"] = "budget"
     """when to end: at the last sample, when held-out data shows no more gain, or when a measure reaches --target"""
     patience: int | None = None
-    """samples without gain that make a plateau"""
+    """samples over which the median measure must be better than over as many before them, else it is a plateau"""
     target: str | None = None
     """NAME=VALUE of a measure, such as fid=2; by NAME alone, the measure whose best checkpoint is kept"""
     seed: int = 0

@@ -1,6 +1,7 @@
 """How a loop comes to its end: asked to by a signal, everywhere at the same place, or by what held-out data says."""
 
 import signal
+import statistics
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -80,21 +81,27 @@ def best(measured: Sequence[Measured]) -> Measured | None:
 
 
 def plateau(measured: Sequence[Measured], patience: int) -> str:
-    """Why to stop, in words: for `patience` samples nothing was better than before by over one standard error.
+    """Why to stop, in words: over the last `patience` samples the median is no better than over those before.
 
-    Empty where there is no reason.
+    Better is better by more than its error.  Medians, for one measure may be lucky, and a game swings; of three
+    measures at least, whatever the patience.  Empty where there is no reason.
     """
-    if not measured:
+    last = [m for m in measured if m.seen > measured[-1].seen - patience]
+    n = max(len(last), 3)
+    then, now = measured[-2 * n : -n], measured[-n:]
+    if len(then) < n:
         return ""
-    last, leader = measured[-1], measured[0]
-    for m in measured[1:]:
-        leader = m if m.beats(leader, by=max(m.se, leader.se)) else leader
-    if last.seen - leader.seen < patience:
+    a, b = (Measured(some[-1].seen, *middle(some), some[-1].better) for some in (then, now))
+    told = lambda m: f"{m.value:.4g} ± {m.se:.2g}"
+    if b.beats(a, by=max(a.se, b.se)):
         return ""
-    return (
-        f"no better for {last.seen - leader.seen:,} samples than at {leader.seen:,} "
-        f"({leader.value:.4g} ± {leader.se:.2g} then, {last.value:.4g} ± {last.se:.2g} now)"
-    )
+    return f"no better than {b.seen - a.seen:,} samples before ({told(a)} then, {told(b)} now, medians of {n} measures)"
+
+
+def middle(measured: Sequence[Measured]) -> tuple[float, float]:
+    """The median and its error, as if the measures were independent."""
+    value, se = (statistics.median(getattr(m, k) for m in measured) for k in ("value", "se"))
+    return value, se / len(measured) ** 0.5
 
 
 def reached(measured: Sequence[Measured], target: float) -> str:

@@ -110,13 +110,13 @@ def test_a_plateau_ends_a_run_and_the_best_checkpoint_stays(tmp_path, capsys):
     options = ["--stop", "plateau", "--patience", 1000, "--lr", 1e-9, "--evaluate_every", 640, "--log_every", 640]
     assert sparring("train", "ring", "--samples", 200_000, *SHORT, *options, "--run", run) == 0
     said = capsys.readouterr().err
-    assert "no better for" in said
+    assert "no better than" in said
     card = json.loads((run / "card.json").read_text())
-    assert "no better for" in card["stopped"]["why"]
+    assert "no better than" in card["stopped"]["why"]
     assert "% of held-out examples above fakes" in card["stopped"]["why"]
     assert card["stopped"]["seen"] < 10_000
     assert f"{card['stopped']['best']:012d}" in [p.name for p in RunFolder(run).checkpoints()]
-    assert "no better for" in (run / "report.html").read_text()
+    assert "no better than" in (run / "report.html").read_text()
     resumed = tmp_path / "resumed"
     shutil.copytree(run, resumed)
     shutil.rmtree(RunFolder(resumed).checkpoints()[-1])
@@ -217,12 +217,21 @@ def test_a_gain_below_its_error_is_no_gain():
     falling = [5 - i for i in range(5)]
     flat = [1 - 0.001 * i for i in range(8)]
     measured = stopping.series(evaluations(falling + flat), "fid")
-    assert stopping.plateau(measured[:6], 500) == ""
-    assert stopping.plateau(measured, 600) != ""
-    assert "1 ± 0.1 then" in stopping.plateau(measured, 600)
+    assert stopping.plateau(measured[:8], 300) == ""
+    assert stopping.plateau(measured, 400) != ""
+    assert "0.9985 ± 0.05 then" in stopping.plateau(measured, 400)
+    assert stopping.plateau(measured, 700) == ""  # too few to compare them with
+    assert "300 samples before" in stopping.plateau(measured, 1)
     assert stopping.plateau([], 1) == ""
     mirrored = stopping.series(evaluations([-v for v in falling + flat], better="higher"), "fid")
-    assert stopping.plateau(mirrored, 600) != "" == stopping.plateau(mirrored[:6], 500)
+    assert stopping.plateau(mirrored, 400) != "" == stopping.plateau(mirrored[:8], 300)
+
+
+def test_a_swing_and_one_lucky_measure_are_no_plateau():
+    falling = [v + 3 * (i % 2) for i, v in enumerate(range(20, 0, -1))]
+    measured = stopping.series(evaluations([20, 1, *falling]), "fid")
+    assert all(stopping.plateau(measured[:n], 600) == "" for n in range(len(measured)))
+    assert "no better than 600 samples before" in stopping.plateau(stopping.series(evaluations([3, 1] * 6), "fid"), 600)
 
 
 def test_the_best_is_the_earlier_of_equals_and_targets_are_met_by_value():
