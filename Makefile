@@ -57,8 +57,9 @@ check-measures:  ## measures.json: half an hour
 check-worlds:  ## ring, grid, digits, stacked-digits, faces-32 and, if SPARRING_DATA has it, mnist: 2 hours of two cores
 	$(BIN)/python benchmarks/check.py ring grid digits stacked-digits faces-32 mnist
 
-check-texts:  ## sequences-*.json: 1 hour 20
-	$(BIN)/python benchmarks/sequences.py --afresh grammar gumbel likelihood pretrained english anchors controls speed
+check-texts:  ## sequences-*.json and, if SPARRING_DATA has the captions, texts-coco.json: 3 hours
+	$(BIN)/python benchmarks/sequences.py --afresh grammar gumbel likelihood pretrained english oracle oracle-likelihood small anchors controls speed
+	$(BIN)/python benchmarks/texts.py coco --keep $(KEPT)/texts
 
 check-cures:  ## ablation.json: 1 hour 20
 	$(BIN)/python benchmarks/ablation.py ring grid stacked-digits --keep $(KEPT)/ablation.jsonl

@@ -63,6 +63,9 @@ def main() -> None:
     args = p.parse_args()
     torch.set_num_threads(1)
     for name in args.names:
+        if not (Path(os.environ.get("SPARRING_DATA", ".")) / FILES[name]).exists():
+            print(f"{name}: left out; $SPARRING_DATA has no {FILES[name]}")
+            continue
         command = f"sparring train {FILES[name]} WAY --samples {args.samples} --seed N --threads 1"
         runs = record.seeds_of(f"texts-{name}", command)
         for seed in range(args.seeds):
