@@ -162,7 +162,12 @@ PARTS = {
     ),
     "faces": Part(
         "faces",
-        {"captions": CAPTION, "without the third pair": f"{CAPTION} --mismatch 0", "unconditional": ""},
+        {
+            "captions": CAPTION,
+            "one other pair": f"{CAPTION} --mismatch 1",
+            "without the third pair": f"{CAPTION} --mismatch 0",
+            "unconditional": "",
+        },
         from_captions,
         {"real_obeyed": (0.99, 1), "obeyed_seen": (0.9, 1), "obeyed_unseen": (0.75, 1), "variety": (0.8, 1.2)},
     ),
@@ -244,7 +249,7 @@ def table(part: str, runs: list[Run]) -> dict[str, Any]:
 
 def differences(rows: dict[str, Any]) -> dict[str, bool]:
     """What is claimed of the rows of faces beside each other."""
-    told, two, free = (rows.get(name) for name in PARTS["faces"].rows)
+    told, _, two, free = (rows.get(name) for name in PARTS["faces"].rows)
     held = {}
     if told and two:
         held["obeyed at least .15 lower without the third pair"] = (

@@ -143,6 +143,11 @@ def players(r: Recipe, spec: Spec) -> tuple[Module, Module]:
             D = Auxiliary(make(Spec(spec.x))[1], spec) if r.auxiliary else D
         if "feature_matching" in named_terms(r) and not hasattr(D, "features"):
             raise RequestError(f"feature_matching compares D.features(x, c), and the D of {r.net} has none: add it")
+        if (r.contrast or "contrast" in named_penalties(r)) and not hasattr(D, "every"):
+            raise RequestError(
+                f"--contrast asks D.every(x, c), scores (B, M) of each sample under each of M conditions, and the D of "
+                f"{r.net} has none: add it, or give --mismatch 1"
+            )
         with requested():
             return spectral(G) if r.spectral == "both" else G, spectral(D) if r.spectral != "none" else D
 

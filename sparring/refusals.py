@@ -136,6 +136,8 @@ def contradictions(r: Recipe) -> Iterator[str]:
         yield f"--auxiliary {r.auxiliary:g}: D tells the class of one sample, and is not told it; " + (
             f"{other}: drop one" if r.condition == "class" else "give --condition class, or leave it out"
         )
+    if (r.contrast or "contrast" in named_penalties(r)) and (r.pack or 1) > 1:
+        yield f"--contrast scores each sample under every condition, and --pack {r.pack} shows D several: drop one"
     if r.encoder and r.condition != "caption":
         yield f"--encoder {r.encoder} reads captions: give --condition caption, or leave it out"
     if r.encoder and r.spelling != "auto":

@@ -193,6 +193,30 @@ def test_classes_walk_and_make_rows(tmp_path, capsys):
 
 
 def test_what_compares_conditions_needs_some(capsys):
-    for options in (["--mismatch", "1"], ["--penalties", "mismatch_hard=1"]):
+    for options in (["--mismatch", "1"], ["--contrast", "1"], ["--penalties", "mismatch_hard=1"]):
         assert main(["train", "digits", *options]) == 2
         assert "--condition class or caption" in capsys.readouterr().err
+
+
+def test_contrast_needs_scores_under_every_condition(tmp_path, monkeypatch, capsys):
+    begin = ["train", "digits", "--condition", "class", "--run", str(tmp_path / "run"), "--samples", "64"]
+    for asked in (["--contrast", "1"], ["--penalties", "contrast=1"]):
+        assert main([*begin, *asked, "--pack", "2"]) == 2
+        assert "--pack 2 shows D several" in capsys.readouterr().err
+    (tmp_path / "without_every.py").write_text(
+        "from torch import nn\n"
+        "from sparring.nets import sizes\n"
+        "class Plain(nn.Module):\n"
+        "    def __init__(self, D):\n"
+        "        super().__init__()\n"
+        "        self.D = D\n"
+        "    def forward(self, x, c=None):\n"
+        "        return self.D(x, c)\n"
+        "def pair(spec, prior, width):\n"
+        "    G, D = sizes.build('dcgan', spec, prior, width=8)\n"
+        "    return G, Plain(D)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert main([*begin, "--net", "without_every:pair", "--width", "8", "--contrast", "1"]) == 2
+    assert "or give --mismatch 1" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
