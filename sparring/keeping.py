@@ -28,12 +28,12 @@ def draw_sheet(run: Run) -> None:
 def measured(run: Run, n: int, last: bool = False) -> dict[str, Any]:
     """A line of evaluations.jsonl: n samples of the average generator against held-out data; empty if impossible.
 
-    The last time, also what as many real samples would get.
+    The last time from fresh noise, and also what as many real samples would get.
     """
     data, r = run.data, run.recipe
     real = data.heldout.take(torch.arange(min(n, len(data.heldout))))[0]
     others = data.train.take(torch.arange(min(n, len(data.train))))[0] if last else None
-    fake, c = sheets.drawn(run.state.ema, run.recipe, run.data, n, "evaluation")
+    fake, c = sheets.drawn(run.state.ema, run.recipe, run.data, n, "last evaluation" if last else "evaluation")
     try:
         options = dict(seed=r.seed, c=c, others=others, ceiling=last, data=r.data, extractor=run.extractor)
         if run.extractor is not None:  # what costs something is looked through once
