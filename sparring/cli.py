@@ -14,11 +14,18 @@ import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
-from jsonargparse import ActionConfigFile, ArgumentParser, Namespace, set_parsing_settings  # type: ignore
+from jsonargparse import (
+    ActionConfigFile,  # type: ignore
+    ArgumentParser,
+    DefaultHelpFormatter,
+    Namespace,
+    set_parsing_settings,
+)
 
 from . import __version__
+from .names import nearest
 
 MEASURES = (
     "fid, kid, precision, recall, density, coverage, fid_inf, realism, rarity, vendi, support, ndb, js, c2st, one_nn, "
@@ -32,15 +39,10 @@ PRESETS = {path.stem: path for path in sorted((Path(__file__).parent / "presets"
 
 
 class Parser(ArgumentParser):
-    """Errors in one line, with the nearest option there is, and exit status 2; help without type theory."""
-
-    def format_help(self) -> str:
-        return re.sub(
-            r"type:\s+((Optional\[)?Literal\[[^]]*\]\]?,\s*)?", "", super().format_help().replace(" | null", "")
-        ).replace("default: null", "chosen if left out")
+    """Errors in one line, with the nearest option there is, and exit status 2."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        message = " ".join(message.split())
+        message = self._plain(" ".join(message.split()))
         if unknown := re.findall(r"(?<!\S)--[\w-]+", message):
             options = [o for action in self._actions for o in action.option_strings]
             close = [difflib.get_close_matches(u, options, n=1) for u in unknown if u not in options]
@@ -49,6 +51,39 @@ class Parser(ArgumentParser):
         print(f"sparring: {message}", file=sys.stderr)
         raise SystemExit(2)
 
+    def _plain(self, message: str) -> str:
+        """What jsonargparse says of a value or of nothing given, in the words of the other refusals."""
+        actions: dict[str, Any] = {action.dest: action for action in self._actions}
+        if missing := re.fullmatch(r"the following arguments are required: (\w+)", message):
+            return f"{missing[1].upper()} is missing: {actions[missing[1]].help}"
+        if refused := re.fullmatch(r'Parser key "(\w+)": .*(?:Given|Got) value: (.*)', message):
+            name, value = refused.groups()
+            kind = getattr(actions.get(name), "_typehint", None)
+            choices = [c for k in (kind, *get_args(kind)) for c in get_args(k) if isinstance(c, str)]
+            number = "whole number" if int in (kind, *get_args(kind)) else "number"
+            told = f"{'--' if len(name) > 1 else '-'}{name} {value!r} is "
+            return told + (f"none of {', '.join(choices)}{nearest(value, choices)}" if choices else f"no {number}")
+        return re.sub(r'^Parser key "(\w+)": ', r"--\1: ", message)
+
+
+class Help(DefaultHelpFormatter):
+    """Help without type theory, and silent where there is nothing to say."""
+
+    def _get_type_str(self, action: Any) -> str | None:
+        kind = (super()._get_type_str(action) or "").replace(" | null", "")
+        return None if "Literal" in kind else kind or None
+
+    def _expand_help(self, action: Any) -> str:
+        whole = super()._expand_help(action)
+        text, _, note = whole.rpartition(" (")
+        if not re.match("required|type: |default: ", note):
+            return whole
+        said = [part.removeprefix("type: ") for part in note.removesuffix(")").split(", ")]
+        known = [part for part in said if part not in ("required", "default: ", "default: False", "default: null")]
+        if self._prog == "sparring train" and "default: null" in said and not re.search(r"if left out|\(default", text):
+            known.append("chosen if left out")
+        return f"{text} ({', '.join(known)})" if known else text
+
 
 def train(argv: Sequence[str]) -> int:
     """train a pair of players on DATA, draw, measure and report"""
@@ -56,7 +91,11 @@ def train(argv: Sequence[str]) -> int:
 
     p = _parser("train", train)
     p.add_argument("--config", action=ActionConfigFile, help="a YAML file of these options; options given here win")
-    p.add_argument("--preset", type=str, help=f"settings as published, {', '.join(PRESETS)}; options given here win")
+    p.add_argument(
+        "--preset",
+        type=str,
+        help=f"settings as published: {', '.join(PRESETS)}; none if left out; options given here win",
+    )
     p.add_argument("--run", type=str, help="the run's folder (default: runs/DATA-N, the next free N)")
     p.add_class_arguments(Recipe, skip={"data"}, fail_untyped=True)
     about = "a world's name, a folder or zip of images or clips, an .npz or .npy, a .txt of a text a line, module:name"
@@ -129,7 +168,11 @@ def evaluate(argv: Sequence[str]) -> int:
     p.add_argument("--copies", type=str, help="look for copies of training samples; a file for the suspicious pairs")
     p.add_argument("--sweep", type=str, help="of a run that writes: LM scores over temperatures; a file for the curve")
     p.add_argument("--beside", type=str, help="runs that foresee, such as regressions, to hold against the same frames")
-    p.add_argument("--extractor", type=str, help=f"{EXTRACTORS}, or module:name; several with commas between")
+    p.add_argument(
+        "--extractor",
+        type=str,
+        help=f"{EXTRACTORS}, or module:name; several with commas between (default: by the data)",
+    )
     p.add_argument("--weights", type=str, help="file or folder of inception's weights (default: $SPARRING_INCEPTION)")
     p.add_argument("--resize", type=str, help="how pictures come to an extractor's size: clean (default), tf1, none")
     p.add_argument("--minutes", type=float, default=5.0, help="longest time to train learned or classifier, once")
@@ -286,7 +329,7 @@ def _presets(argv: Sequence[str]) -> Iterator[str]:
             continue
         name = name if equals else next(words, "")
         if name not in PRESETS:
-            from .names import RequestError, nearest
+            from .names import RequestError
 
             raise RequestError(f"--preset {name!r} is none of {', '.join(PRESETS)}{nearest(name, PRESETS)}")
         yield from ("--config", str(PRESETS[name]))
@@ -294,7 +337,7 @@ def _presets(argv: Sequence[str]) -> Iterator[str]:
 
 def _parser(name: str, command: Any) -> Parser:
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
-    return Parser(prog=f"sparring {name}", description=command.__doc__)
+    return Parser(prog=f"sparring {name}", description=command.__doc__, formatter_class=Help)
 
 
 def _with_positional(p: Parser, argv: Sequence[str], name: str, about: str) -> Namespace:

@@ -179,6 +179,8 @@ def samples_of_run(run: Run, asked: Asked) -> Sides:
 def samples_that_lie(asked: Asked) -> Sides:
     """Samples of a folder or a file; all of the data counts, for nothing was trained on it."""
     if asked.against is None:
+        if not Path(asked.what).exists():
+            raise RequestError(f"{asked.what} does not exist; give a run's folder, or a folder, zip or .npy of samples")
         raise RequestError(f"{asked.what} is no run, so say what to measure it against: --against DATA")
     n, data = asked.n, open_data(Recipe(data=asked.against))
     real = Examples(data, WHOLE, n)

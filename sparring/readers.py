@@ -48,13 +48,13 @@ def sample(run: Path, asked: Asked) -> dict[str, Any]:
     if isinstance(spec.c, Frames):
         return foresee(run, G, spec, card, asked)
     if asked.source is not None or asked.frames or asked.futures:
-        raise RequestError(f"--from, --frames and --futures are for runs that foresee; {run} makes {spec.x!r}")
+        raise RequestError(
+            f"--from, --frames and --futures are for runs that foresee, and {run} does not: leave them out"
+        )
     if isinstance(spec.x, Tokens):
         return write(run, G, spec, card, asked)
     if asked.temperature is not None:
-        raise RequestError(
-            f"--temperature {asked.temperature:g} is for texts; {run} makes {spec.x!r}: try --truncation"
-        )
+        raise RequestError(f"--temperature {asked.temperature:g} is for texts, and {run} writes none: try --truncation")
     words, said = _words(run, spec, card, asked)
     n, columns = asked.n or 64, None
     z = asking.noise(G, n, asked.seed, asked.truncation)
@@ -80,7 +80,7 @@ def sample(run: Path, asked: Asked) -> dict[str, Any]:
     if place.suffix == ".npy":
         np.save(place, x.numpy())
     elif place.suffix:
-        show.show(spec.x, x, place, columns=columns)
+        place = show.show(spec.x, x, place, columns=columns)
     else:
         place.mkdir(exist_ok=True)
         for i, one in enumerate(x):

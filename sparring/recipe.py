@@ -60,6 +60,8 @@ def plan(r: Recipe, data: Dataset, device: torch.device) -> tuple[Recipe, list[s
             "D compares frames that are almost alike"
             if past
             else "the faster of two on this machine for these networks"
+            if isinstance(spec.x, Image)
+            else "bf16 is tried for pictures alone"
         )
         reasons.append(f"precision: {r.precision}, {why}")
     if r.forcing and not past:

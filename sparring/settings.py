@@ -12,7 +12,7 @@ FREE = ("device", "threads", "micro")  # what a resumed run may change: none of 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What to train, and how.  None means: chosen from the data and the machine, and written out in recipe.yaml."""
+    """What to train, and how.  Choices left open are made by data and machine, and written out in recipe.yaml."""
 
     data: str = "faces"
     """a world (see `sparring worlds`), a folder or zip of images or clips, an .npz, .npy or .txt, or module:name"""
@@ -54,7 +54,7 @@ class Recipe:
     penalties: str = ""
     """more penalties of D: NAME=WEIGHT or module:name=WEIGHT, with commas between"""
     clip: float | None = None
-    """clip D's weights to [-clip, clip] after each step (WGAN)"""
+    """clip D's weights to [-clip, clip] after each step (WGAN); not if left out"""
     spectral: Literal["none", "D", "both"] = "none"
     """divide each weight by its largest singular value (spectral normalisation), in D or in both players"""
     augment: str = "none"
@@ -131,11 +131,11 @@ class Recipe:
     samples: int | None = None
     """real samples shown to D in all; the length of the run"""
     minutes: float | None = None
-    """or: as many samples as fit this time, by a timing at the start"""
+    """or: as many samples as fit this time, by a timing at the start; not by time if left out"""
     batch: int | None = None
     """samples a step, over all processes"""
     micro: int | None = None
-    """samples a backward pass, if the batch does not fit in memory"""
+    """samples a backward pass, if the batch does not fit in memory; the whole batch if left out"""
     lr: float | None = None
     """highest learning rate of G, after a rise over the first 2 % of the run"""
     lr_D: float | None = None
@@ -180,8 +180,8 @@ class Recipe:
     checkpoint_every: int | None = None
     """samples between two checkpoints"""
     extractor: str | None = None
-    """what evaluations look through: raw, pca, random, learned, classifier, inception or module:name; left out, what
-    costs nothing"""
+    """what evaluations look through: raw, pca, random, learned, classifier, inception or module:name; what costs
+    nothing if left out"""
     evaluate_n: int = 1000
     """generated samples an evaluation while training"""
     evaluate_final: int = 2000

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import resource
 import signal
 import subprocess
@@ -242,7 +243,11 @@ def spoiled(tmp_path):
         ("train ring --augment colour", "color"),
         ("train faces --size 33", "nearest"),
         ("train ring --samples -5", "must be above 0"),
-        ("train ring --samples ten", "samples"),
+        ("train ring --samples ten", "--samples 'ten' is no whole number"),
+        ("train ring --lr fast", "--lr 'fast' is no number"),
+        ("train ring --condition classes", "did you mean 'class'"),
+        ("train ring --fit crap", "none of crop, pad, stretch; did you mean 'crop'"),
+        ("train", "DATA is missing: a world's name"),
         ("train ring --samples 10 --minutes 1", "give one"),
         ("train ring --device tpu", "use cpu, cuda or auto"),
         ("train ring --run {}/thesis", "holds other files"),
@@ -250,6 +255,7 @@ def spoiled(tmp_path):
         ("resume {}/nowhere", "holds no run"),
         ("sample {}/nowhere", "holds no run"),
         ("evaluate {}/empty", "--against"),
+        ("evaluate {}/nowhere", "does not exist"),
         ("report {}/nowhere", "holds no run"),
     ],
 )
@@ -321,7 +327,10 @@ def test_help_is_quick():
 def test_help_names_units_and_defaults():
     done = subprocess.run(command("train", "--help"), capture_output=True, text=True, check=True)
     assert "samples" in done.stdout
-    assert "(float, default: 0.02)" in " ".join(done.stdout.split())
+    told = " ".join(done.stdout.split())
+    assert "(float, default: 0.02)" in told
+    assert "(float, chosen if left out)" in told
+    assert not {"null", "Literal", "type:"} & set(re.findall(r"[\w:]+", told))
 
 
 def test_evaluations_look_through_the_extractor_that_was_asked_for(tmp_path, capsys):
