@@ -55,6 +55,9 @@ def sample(run: Path, asked: Asked) -> dict[str, Any]:
         return write(run, G, spec, card, asked)
     if asked.temperature is not None:
         raise RequestError(f"--temperature {asked.temperature:g} is for texts, and {run} writes none: try --truncation")
+    place = Path(asked.out) if asked.out else run / "drawn.png"
+    if place.suffix not in ("", ".png", ".npy"):
+        raise RequestError(f"--out {place}: a sheet is written as .png, an array as .npy, single files into a folder")
     words, said = _words(run, spec, card, asked)
     n, columns = asked.n or 64, None
     z = asking.noise(G, n, asked.seed, asked.truncation)
@@ -75,7 +78,6 @@ def sample(run: Path, asked: Asked) -> dict[str, Any]:
         x = generators.draw(G, spec, n, c=c, z=z)
     said += _read_back(run, spec, x, texts)
 
-    place = Path(asked.out) if asked.out else run / "drawn.png"
     place.parent.mkdir(parents=True, exist_ok=True)
     if place.suffix == ".npy":
         np.save(place, x.numpy())

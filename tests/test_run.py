@@ -167,6 +167,12 @@ def test_evaluate_prints_one_json_document(straight, capsys):
     assert "modes" in found["truth"]
 
 
+def test_a_sheet_of_another_kind_is_refused_before_it_is_drawn(straight, tmp_path, capsys):
+    assert sparring("sample", straight, "--out", tmp_path / "new" / "a.jpg") == 2
+    assert "a.jpg: a sheet is written as .png" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
 def test_evaluate_measures_samples_of_anybody(straight, tmp_path, capsys):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(400, 2)).astype("float32"))
     assert sparring("evaluate", tmp_path / "x.npy", "--against", "ring", "--json") == 0
