@@ -168,7 +168,7 @@ def test_evaluate_prints_one_json_document(straight, capsys):
 
 
 def test_a_sheet_of_another_kind_is_refused_before_it_is_drawn(straight, tmp_path, capsys):
-    assert sparring("sample", straight, "--out", tmp_path / "new" / "a.jpg") == 2
+    assert sparring("sample", straight[0], "--out", tmp_path / "new" / "a.jpg") == 2
     assert "a.jpg: a sheet is written as .png" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
 
