@@ -25,7 +25,7 @@ from jsonargparse import (
 )
 
 from . import __version__
-from .names import nearest
+from .names import RequestError, nearest
 
 MEASURES = (
     "fid, kid, precision, recall, density, coverage, fid_inf, realism, rarity, vendi, support, ndb, js, c2st, one_nn, "
@@ -329,8 +329,6 @@ def _presets(argv: Sequence[str]) -> Iterator[str]:
             continue
         name = name if equals else next(words, "")
         if name not in PRESETS:
-            from .names import RequestError
-
             raise RequestError(f"--preset {name!r} is none of {', '.join(PRESETS)}{nearest(name, PRESETS)}")
         yield from ("--config", str(PRESETS[name]))
 

@@ -33,7 +33,7 @@ def measured(run: Run, n: int, last: bool = False) -> dict[str, Any]:
     data, r = run.data, run.recipe
     real = data.heldout.take(torch.arange(min(n, len(data.heldout))))[0]
     others = data.train.take(torch.arange(min(n, len(data.train))))[0] if last else None
-    fake, c = sheets.drawn(run.state.ema, run.recipe, run.data, n, "last evaluation" if last else "evaluation")
+    fake, c = sheets.drawn(run.state.ema, r, data, n, "last evaluation" if last else "evaluation")
     try:
         options = dict(seed=r.seed, c=c, others=others, ceiling=last, data=r.data, extractor=run.extractor)
         if run.extractor is not None:  # what costs something is looked through once

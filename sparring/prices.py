@@ -9,7 +9,6 @@ from .settings import Recipe
 from .terms import TERMS
 
 PENALTIES = penalties.PENALTIES | {"consistency": penalties.consistency(augment.diffaugment("color,translation"))}
-PAIRING = ("mismatch", "contrast")  # penalties by which D learns that a sample and its condition belong together
 
 
 def loss(r: Recipe) -> Loss:
@@ -32,13 +31,8 @@ def named_penalties(r: Recipe) -> dict[str, tuple[Any, float]]:
     """The further penalties of D by name, each with its weight."""
     found = weighted(r.penalties, PENALTIES, "penalty")
     for name in found:
-        if pairing(name) and r.condition in (None, "none"):
+        if penalties.pairing(name) and r.condition in (None, "none"):
             raise RequestError(
                 f"penalty {name!r} compares conditions; give --condition class or caption, or leave it out"
             )
     return found
-
-
-def pairing(name: str) -> bool:
-    """Whether a penalty of this name is one of them."""
-    return name.startswith(PAIRING)

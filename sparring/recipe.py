@@ -16,7 +16,7 @@ from .names import RequestError, find, nearest, requested
 from .nets import sizes
 from .nets.blocks import spectral
 from .nets.conditions import Auxiliary, mixed
-from .prices import loss, named_penalties, named_terms, pairing
+from .prices import loss, named_penalties, named_terms
 from .priors import PRIORS
 from .refusals import NEUTRAL, check_kind, check_pieces
 from .routes import own_frames
@@ -73,7 +73,7 @@ def plan(r: Recipe, data: Dataset, device: torch.device) -> tuple[Recipe, list[s
 
 def paired(r: Recipe) -> Recipe:
     """The recipe with how D learns that a sample and its condition belong together."""
-    named = any(map(pairing, named_penalties(r)))
+    named = any(map(penalties.pairing, named_penalties(r)))
     free = r.mismatch is None and not named and r.loss != "matching_aware" and ":" not in r.net and (r.pack or 1) == 1
     if r.contrast is None:
         r = replace(r, contrast=float(free and r.condition == "caption"))

@@ -8,7 +8,7 @@ from .metrics import MEASURES
 from .names import RequestError, find, nearest, requested
 from .nets import sizes
 from .nets.blocks import pyramid
-from .prices import PAIRING, loss, named_penalties, named_terms, pairing
+from .prices import loss, named_penalties, named_terms
 from .priors import PRIORS
 from .settings import Recipe
 from .spaces import Spec, Tokens
@@ -23,7 +23,7 @@ def check(r: Recipe) -> None:
     """Refuses values that no run could use; names are looked up, numbers are held to their ranges."""
     loss(r)
     ways.check(r)
-    for name in PAIRING:
+    for name in penalties.PAIRING:
         if (value := getattr(r, name)) and r.condition in (None, "none"):
             raise RequestError(
                 f"--{name} {value} compares conditions; give --condition class or caption, or leave it out"
@@ -51,7 +51,7 @@ def check(r: Recipe) -> None:
         "instance_noise",
         "unroll",
         "kernels",
-        *PAIRING,
+        *penalties.PAIRING,
         "auxiliary",
         "interpolate",
     )
@@ -129,7 +129,7 @@ def contradictions(r: Recipe) -> Iterator[str]:
         yield f"--terms {compared[0]} compares with the frame that followed the real past, not G's own: drop --forcing"
     if r.clip and r.spectral != "none":
         yield "--clip and --spectral each bound D's weights, and clipping would bound what is then divided: drop one"
-    compared = r.mismatch or r.contrast or any(map(pairing, named_penalties(r)))
+    compared = r.mismatch or r.contrast or any(map(penalties.pairing, named_penalties(r)))
     if r.auxiliary and (r.condition != "class" or compared or (r.pack or 1) > 1):
         wants = "--contrast wants" if r.contrast else "--mismatch wants"
         other = f"{wants} D to compare conditions" if compared else f"--pack {r.pack} shows it several samples"

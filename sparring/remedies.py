@@ -104,7 +104,7 @@ def mismatched(m: Method, seen: int) -> Method:
     known = {p.__name__ for p, _ in m.penalties}
     return (
         m
-        if any(name.startswith(("mismatch", "contrast")) for name in known)
+        if any(map(penalties.pairing, known))
         else replace(m, penalties=(*m.penalties, (penalties.mismatch, constant(1.0))))
     )
 

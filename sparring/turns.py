@@ -25,36 +25,29 @@ class Look(NamedTuple):
 
     def features(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """What the critic weighs into its score, (B, ...): its own `features(x, c)`."""
-        features = getattr(self.critic, "features", None)
-        if features is None:
-            raise AttributeError(
-                f"{type(self.critic).__name__} has no `features`; give the critic a method features(x, c) -> (B, d), "
-                "such as its last layer before the score"
-            )
+        features = self._own("features", "features(x, c) -> (B, d), such as its last layer before the score")
         return features(self.glass(x), c).to(x.dtype)
 
     def every(self, x: Tensor, c: Tensor) -> Tensor:
         """Scores (B, M) of each sample under each of M conditions: the critic's own `every(x, c)`."""
-        every = getattr(self.critic, "every", None)
-        if every is None:
-            raise AttributeError(
-                f"{type(self.critic).__name__} has no `every`; give the critic a method every(x, c) -> (B, M), its "
-                "scores of each sample under each of M conditions, such as that of `nets.conditions.Critic`"
-            )
+        every = self._own("every", "every(x, c) -> (B, M), as `nets.projecting.Projecting` has it")
         return every(self.glass(x), c).to(x.dtype)
 
     def classify(self, x: Tensor) -> Tensor:
         """Which class the critic takes x for, logits (B, K): its own `classify(x)`."""
-        classify = getattr(self.critic, "classify", None)
-        if classify is None:
-            raise AttributeError(f"{type(self.critic).__name__} has no `classify(x) -> (B, K)`; see `nets.Auxiliary`")
+        classify = self._own("classify", "classify(x) -> (B, K), as `nets.conditions.Auxiliary` has it")
         return classify(self.glass(x)).to(x.dtype)
+
+    def _own(self, name: str, method: str) -> Callable[..., Tensor]:
+        if not hasattr(self.critic, name):
+            raise AttributeError(f"{type(self.critic).__name__} has no `{name}`; give the critic a method {method}")
+        return getattr(self.critic, name)
 
 
 class Turn(NamedTuple):
     """All that lies before the critic when it moves."""
 
-    D: Look  # D(x, c), D.features(x, c) and D.classify(x) look through this turn's glass, the same at every call
+    D: Look  # all of its looks are through this turn's glass
     c: Tensor | None
     real: Tensor  # (B, ...), a leaf that requires grad where there are penalties
     fake: Tensor  # (B, ...), the same
@@ -68,7 +61,7 @@ class Move(NamedTuple):
     """All that lies before the generator when it moves."""
 
     G: Module
-    D: Look  # held still; D(x, c), D.features(x, c) and D.classify(x) look through this turn's glass
+    D: Look  # held still; all of its looks are through this turn's glass
     z: Tensor  # (B, dim)
     c: Tensor | None  # of the data
     fed: Tensor | None  # what G was given: c, or frames of its own in the place of some
