@@ -9,7 +9,18 @@ from torch.autograd import gradcheck, gradgradcheck
 from torch.testing import assert_close
 
 from sparring.losses import LOSSES, least_squares_to
-from sparring.penalties import LIPSCHITZ, PENALTIES, Turn, clip, consistency, contrast, lecam, lecam_relu, mismatch
+from sparring.penalties import (
+    LIPSCHITZ,
+    PENALTIES,
+    Turn,
+    clip,
+    consistency,
+    contrast,
+    lecam,
+    lecam_relu,
+    mismatch,
+    pairing,
+)
 
 from sparring.penalties import dragan, r1, r1_approx, r2, r2_approx, slope2, wgan_gp, zero_centred  # isort: skip
 from sparring.schedules import constant, every
@@ -204,6 +215,17 @@ def test_under_bf16_autocast_penalties_stay_in_float32(name):
         assert all(p.grad.isfinite().all() for p in net.parameters() if p.grad is not None)
     if "approx" not in name:
         assert_close(values[0].mean(), values[1].mean(), rtol=0.05, atol=0.005)
+
+
+def test_what_compares_conditions_is_known_by_its_name():
+    turned = turn(smooth())
+    for name in PENALTIES:  # those that refuse a task without conditions, and no other
+        if pairing(name):
+            with pytest.raises(ValueError, match="c is None"):
+                PENALTIES[name](turned)
+        else:
+            assert PENALTIES[name](turned).shape == (6,)
+    assert pairing("mine:mismatch_by_hand") and not pairing("mine:slope")
 
 
 def test_names_that_tame_wasserstein_are_penalties():

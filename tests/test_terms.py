@@ -69,7 +69,7 @@ def test_feature_matching_is_the_distance_of_mean_features():
 
 
 def test_a_critic_without_features_is_told_so():
-    with pytest.raises(AttributeError, match=r"Judge has no `features`; give the critic a method"):
+    with pytest.raises(AttributeError, match=r"Judge has no `features`; give the critic a method features"):
         feature_matching(move(pair(), data()))
 
 
