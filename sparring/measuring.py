@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import Module
 
 from . import data as data_room
-from . import generators, machine, show
+from . import generators, machine, show, tables
 from . import sweep as sweeping
 from .data import Dataset
 from .data.spelling import Spelling
@@ -108,7 +108,7 @@ def evaluate(asked: Asked) -> dict[str, Any]:
 
     also = [{k: report[k] for k in ("extractor", "resize", "metrics", "ceiling", "notes")} for report in found[1:]]
     document = found[0] | {"also": also} | ({} if search is None else {"copies": search})
-    lines = table(found) + table_of_frames(found[0]) + (table_of_copies(search) if search else [])
+    lines = tables.of_measures(found) + tables.of_frames(found[0]) + (tables.of_copies(search) if search else [])
     if asked.sweep is not None and run:
         rows = sweeping.sweep(run.G, run.spec, sides.real, seed=asked.seed)
         document |= {"sweep": rows}
@@ -249,59 +249,3 @@ def _chosen(measures: str) -> dict[str, Any]:
         return chosen(measures)
     except ValueError as error:
         raise RequestError(f"--measures: {error}") from error
-
-
-# -- as text ----------------------------------------------------------------------------------------------------------
-
-
-def table(reports: list[dict[str, Any]]) -> list[str]:
-    """Of each extractor every measure beside what real samples get; then what the world knows."""
-    first = reports[0]
-    held = " held-out" if first["split"] == "heldout" else ""
-    rows = [f"{first['n_fake']:,} samples against {first['n_real']:,}{held} of {first['data']}"]
-    for found in reports:
-        rows += ["", f"  {'features by ' + found['extractor']:58s} real against real"]
-        for name, m in found["metrics"].items():
-            best = found["ceiling"].get(name)
-            better = f"{m['better']} is better"
-            rows.append(f"    {name:16s} {_number(m):22s} {better:16s} {_number(best) if best else ''}")
-        rows += [f"    note: {note}" for note in found["notes"]]
-    if first["truth"]:
-        rows += ["", f"  {'known truth':58s} real"]
-    for name, value in first["truth"].items():
-        best = first["ceiling"].get(name)
-        told = "not known" if value is None else f"{value:.4g}"
-        rows.append(f"    {name:16s} {told:>10s} {'' if best is None else f'{best:38.4g}'}")
-    return rows
-
-
-def table_of_frames(found: dict[str, Any]) -> list[str]:
-    """Next frames of this run beside those of others: a column each."""
-    if not found["beside"]:
-        return []
-    columns = {"this": {"metrics": found["metrics"], "truth": found["truth"]}, **found["beside"]}
-    rows = ["", f"  {'the next frame':16s} " + " ".join(f"{Path(name).name[-14:]:>14s}" for name in columns)]
-    for kind in ("metrics", "truth"):
-        for name in found["beside"]["copy-last"][kind]:
-            cells = (column[kind].get(name) for column in columns.values())
-            values = (cell["value"] if isinstance(cell, dict) else cell for cell in cells)
-            rows.append(f"    {name:14s} " + " ".join(f"{'-' if v is None else format(v, '.4g'):>14s}" for v in values))
-    return rows
-
-
-def table_of_copies(search: dict[str, Any]) -> list[str]:
-    """The verdict, how often each way of copying is suspected, and where the pairs are."""
-    rows = ["", f"  {search['verdict']}", f"    {'way of copying':16s} suspicious   held-out   by chance once in"]
-    for way, s in search["ways"].items():
-        often = f"{1 / s['p']:.3g}" if s["p"] > 0 else "never"
-        rows.append(f"    {way:16s} {s['share']:10.1%} {s['usual']:10.1%}   {often}")
-    mine, real = search["authenticity"], search["authenticity_heldout"]
-    rows.append(f"    authenticity     {_number(mine)}   held-out {real['value']:.4g}")
-    if search["c_t"]:
-        rows.append(f"    c_t              {_number(search['c_t'])}   below -3 is copying")
-    return [*rows, f"    {search['shown']}: {search['sheet']}"]
-
-
-def _number(m: dict[str, Any]) -> str:
-    value, se = (None if m[k] is None else float(f"{m[k]:.4g}") for k in ("value", "se"))
-    return f"{'infinite' if value is None else format(value, '.4g'):>10s}" + ("" if se is None else f" ± {se:.2g}")

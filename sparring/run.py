@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.optim import Adam, RMSprop
 
-from . import autopilot, machine, parallel, recipe, refusals, report
+from . import autopilot, machine, parallel, recipe, refusals, report, tables
 from . import data as data_room
 from .chance import generator
 from .data import Dataset
@@ -175,7 +175,10 @@ def finish(run: Run, seconds: float, asked: int) -> dict[str, Any]:
     metrics = record(run, row)
     write_card(run, seconds=seconds, kept=row.get("of", seen))
     say(run, f"stopped at {seen:,} samples: {autopilot.reason(run)}")
+    for line in tables.of_measures([row]) if row else []:
+        say(run, line)
     say(run, f"report: {report.write(run.folder.path)}")
+    say(run, f"next: sparring sample {path}, or sparring evaluate {path}")
     found = len({row["name"] for row in run.findings})
     return {"run": path, "seen": seen, "seconds": round(seconds, 1), "findings": found, "metrics": metrics}
 

@@ -9,6 +9,16 @@ from .names import RequestError, nearest
 
 FREE = ("device", "threads", "micro")  # what a resumed run may change: none of it decides where the run goes
 
+PARTS = {  # of the settings, each title by the first of it
+    "size": "the data",
+    "loss": "the critic's turn",
+    "terms": "the generator's turn",
+    "route": "the generator's turn at texts",
+    "net": "the players",
+    "samples": "how long, how fast, and what is done about findings",
+    "device": "the machine, and what is written when",
+}
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -55,6 +65,8 @@ class Recipe:
     """more penalties of D: NAME=WEIGHT or module:name=WEIGHT, with commas between"""
     clip: float | None = None
     """clip D's weights to [-clip, clip] after each step (WGAN); not if left out"""
+    weight_decay: float = 0.0
+    """weight of half the squared length of D's parameters"""
     spectral: Literal["none", "D", "both"] = "none"
     """divide each weight by its largest singular value (spectral normalisation), in D or in both players"""
     augment: str = "none"
@@ -71,6 +83,9 @@ class Recipe:
     """weight of the squared distance of each player to the mean of its past (historical averaging)"""
     top_k: float = 1.0
     """the share of fakes, the most real to D, that G learns from; from all to this by half of the run"""
+    unroll: int = 0
+    """turns of D that G thinks ahead (unrolled GAN); each costs about as much as a step without them"""
+
     route: str | None = None
     """how the gradient reaches G: pathwise through samples; of texts reinforce, rollouts, gumbel, or likelihood (that
     is no game); or module:name of a loss of G's turn"""
@@ -98,10 +113,6 @@ class Recipe:
     """steps of G on the same texts, its probabilities held near to those that wrote them"""
     ratio: float = 0.2
     """how far those probabilities may be off, as a share, before a token has no say any more"""
-    weight_decay: float = 0.0
-    """weight of half the squared length of D's parameters"""
-    unroll: int = 0
-    """turns of D that G thinks ahead (unrolled GAN); each costs about as much as a step without them"""
 
     net: str = "auto"
     """the pair of networks by name, auto, or module:name of a function (spec, prior, width) -> (G, D)"""

@@ -21,6 +21,7 @@ FLOORS = [  # a file imports only from floors below its own
         "names",
         "turns",
         "sequences",
+        "tables",
     },
     {"losses", "penalties", "terms", "augment", "symptoms", "metrics", "players", "stopping", "settings", "logs"}
     | {"tunes"},

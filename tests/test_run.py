@@ -17,6 +17,7 @@ import yaml
 
 from sparring.cli import main
 from sparring.folder import RunFolder
+from sparring.settings import PARTS
 
 SHORT = ["--batch", "64", "--threads", "1", "--evaluate_n", "100", "--evaluate_final", "200"]
 STEPS = 64
@@ -337,6 +338,10 @@ def test_help_names_units_and_defaults():
     assert "(float, default: 0.02)" in told
     assert "(float, chosen if left out)" in told
     assert not {"null", "Literal", "type:"} & set(re.findall(r"[\w:]+", told))
+    of = {part.splitlines()[0]: part for part in re.split(r"\n\n(?=\S)", done.stdout)}
+    for title, option in (("the data:", "fit"), ("the critic's turn:", "r1"), ("the players:", "width")):
+        assert f"--{option} " in of[title]
+    assert {f"{title}:" for title in PARTS.values()} < set(of)
 
 
 def test_evaluations_look_through_the_extractor_that_was_asked_for(tmp_path, capsys):

@@ -77,6 +77,12 @@ def test_a_critic_that_wins_by_least_squares_is_seen_in_its_loss():
     assert names(game(lambda n, e: 1, loss=lambda n, e: 0.005)) == ["critic wins"]
 
 
+@pytest.mark.parametrize(("coverage", "found"), [(0.5, ["critic wins"]), (0.9, [])])
+def test_a_critic_that_is_always_right_has_won_only_where_the_fakes_are_not_yet_spread_as_the_data(coverage, found):
+    asked = dict(accuracy__heldout=1.0, score__train=3.0, score__drawn=0.5, coverage=coverage)
+    assert names(history(**{k: lambda n, e, v=v: v + 0.01 * e for k, v in asked.items()})) == found
+
+
 def test_without_its_loss_the_scores_must_do():
     h = [{k: v for k, v in row.items() if k != "D/loss"} for row in game(lambda n, e: 9)]
     assert names(h) == ["critic wins"]

@@ -52,31 +52,35 @@ def exploding_slope(h: History, ratio: float = 4.0, floor: float = 2.0) -> Findi
 
 @needs("accuracy/heldout|score/real|D/loss")
 def critic_wins(
-    h: History, margin: float = 4.0, loss: float = 0.02, sure: float = 0.98, share: float = 0.25
+    h: History, margin: float = 4.0, loss: float = 0.02, sure: float = 0.98, good: float = 0.7, share: float = 0.25
 ) -> Finding | None:
     """D tells real from fake by far: it has stopped learning, and G learns from a critic that is only right.
 
-    Where D was asked of held-out examples: it puts `sure` of them above the fakes, for that `share` of the run.  Else
-    the gap of the scores is above `margin`, or D's loss below `loss` and not below zero.  A loss that is linear in the
-    scores, as Wasserstein's, falls as fast as the gap grows; there a wide gap alone is no sign.
+    Where D was asked of held-out examples: it puts `sure` of them above the fakes, for that `share` of the run, and the
+    fakes cover less of the data than `good`: one that sees what is still wrong with fakes that are spread as the data
+    are does its work.  Else the gap of the scores is above `margin`, or D's loss below `loss` and not below zero.  A
+    loss that is linear in the scores, as Wasserstein's, falls as fast as the gap grows; there a wide gap alone is no
+    sign.
     """
-    asked = windows(h, "accuracy/heldout", "score/train", "score/drawn")
+    scores = ("accuracy/heldout", "score/train", "score/drawn")
+    asked = windows(h, *scores, "coverage") or [Window(at, (*values, nan)) for at, values in windows(h, *scores)]
     if asked:
-        since = holds(asked, lambda right, real, fake: right > sure, least=max(4, round(share * len(asked))))
+        wins = lambda right, real, fake, coverage: right > sure and not coverage > good
+        since = holds(asked, wins, least=max(4, round(share * len(asked))))
         if since is None:
             return None
-        right, real, fake = asked[-1].values
+        right, real, fake, _ = asked[-1].values
         said = f"D puts {right:.1%} of held-out examples above fakes; their scores lie {real - fake:.2g} apart"
     else:
         w = windows(h, "score/real", "score/fake", "D/loss")
         w = w or [Window(at, (*scores, nan)) for at, scores in windows(h, "score/real", "score/fake")]
         w = w or [Window(at, (nan, nan, d_loss)) for at, (d_loss,) in windows(h, "D/loss")]
 
-        def wins(real: float, fake: float, d_loss: float) -> bool:
+        def apart(real: float, fake: float, d_loss: float) -> bool:
             gap = real - fake
             return (gap > margin and not d_loss < -gap / 2) or (not gap <= 0 and 0 <= d_loss < loss)
 
-        since = holds(w, wins, least=2)
+        since = holds(w, apart, least=2)
         if since is None:
             return None
         real, fake, d_loss = w[-1].values
