@@ -1,5 +1,6 @@
 """Laws of captions: the words that are read, the pictures they go with, and a run that draws from one's own."""
 
+import csv
 import json
 from random import Random
 
@@ -269,11 +270,46 @@ def test_a_broken_file_of_captions_is_read_as_far_as_it_goes(tmp_path):
         "metadata.jsonl line 6: null is no caption",
     ]
     said = "\n".join(data.summary(d))
-    assert "not used: 6 lines of metadata.jsonl; e.g. metadata.jsonl line 1" in said
+    assert "not used: 6 lines of metadata; e.g. metadata.jsonl line 1" in said
     assert "note: captions without a word that is read: 1; they say nothing" in said
     assert "left out" not in said
     (found,) = data_faults(d.card)
-    assert found.evidence.startswith("6 lines of metadata.jsonl are not used, of 60 examples, e.g. metadata.jsonl line")
+    assert found.evidence.startswith("6 lines of metadata are not used, of 60 examples, e.g. metadata.jsonl line")
+
+
+@pytest.mark.parametrize("between", [",", ";", "\t"])
+def test_a_table_tells_what_lines_tell(tmp_path, between):
+    """As spreadsheets write it: a mark at the beginning, quotes where they are needed; a line for each caption."""
+    root = folder(tmp_path / "told")
+    rows = [json.loads(line) for line in (root / "metadata.jsonl").read_text().splitlines()]
+    told = data.open(root, size=16, condition="caption", cache=tmp_path).train.captions
+    (root / "metadata.jsonl").unlink()
+    with (root / "metadata.csv").open("w", encoding="utf-8-sig", newline="") as file:
+        table = csv.writer(file, delimiter=between)
+        table.writerow(["file_name", "text", "note"])
+        for row in rows:
+            for text in row["text"] if isinstance(row["text"], list) else [row["text"]]:
+                table.writerow([row["file_name"], text, ""])
+    d = data.open(root, size=16, condition="caption", cache=tmp_path)
+    assert d.train.captions == told
+    assert not d.card["problems"] + d.card.get("caption_problems", [])
+
+
+def test_a_table_names_its_faults_and_may_give_classes(tmp_path):
+    root = folder(tmp_path / "told")
+    (root / "metadata.jsonl").unlink()
+    rows = [f"{i:03d}.png,{i % 3}" for i in range(60)]
+    (root / "metadata.csv").write_text("file_name,label\n" + "\n".join([*rows, "gone.png,1", ",2", "001.png,2,3"]))
+    d = data.open(root, size=16, condition="class", cache=tmp_path)
+    assert d.classes == ["0", "1", "2"]
+    assert d.card["problems"] == [
+        "metadata.csv line 62: there is no file gone.png",
+        'metadata.csv line 63: no "file_name" among label',
+        "metadata.csv line 64: more columns than names; put quotes around a text with ',' in it",
+    ]
+    (root / "metadata.csv").write_bytes("file_name,text\n000.png,café".encode("latin-1"))
+    with pytest.raises(data.DataError, match=r"metadata.csv line 1: not UTF-8; save the file as UTF-8"):
+        data.open(root, size=16, condition="caption", cache=tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from . import films
 from .clips import move, past_of
 from .drawn import drawn
 from .errors import DataError
-from .files import METADATA
+from .files import tells_of_metadata
 from .order import batches, places
 from .pictures import FITS
 from .sources import Source, find
@@ -63,8 +63,8 @@ def open(
 ) -> Dataset:
     """The data set of a world or of a path, split by content into training and held-out examples.
 
-    source: a world; a folder or .zip of pictures, flat, in a subfolder for each class, or with a metadata.jsonl of
-    file_name and text or label; an .npz or .npy of uint8 pictures or of points, an .npz with `labels` or `y` if known;
+    source: a world; a folder or .zip of pictures, flat, in a subfolder for each class, or with a metadata.jsonl or .csv
+    of file_name and text or label; an .npz or .npy of uint8 pictures or of points, with `labels` or `y` if known;
     a .txt of a text a line; clips: a folder or .zip of GIF, animated WebP or PNG, films (with PyAV) and folders of
     numbered frames, or one file.
     size: side in pixels, 4 to 1024; None for the largest of 32, 64, 128, 256 not above the median short side.
@@ -155,11 +155,11 @@ def left_out(data: Dataset) -> list[str]:
     unused = left.pop("metadata", 0)
     if left:
         kinds = ", ".join(f"{n:,} {kind}" for kind, n in left.items())
-        example = next(line for line in card["problems"] if not (unused and METADATA in line))
+        example = next(line for line in card["problems"] if not (unused and tells_of_metadata(line)))
         lines.append(f"left out: {kinds}, of {card['found']:,}; e.g. {example}")
     if unused:
-        example = next(line for line in card["problems"] if METADATA in line)
-        lines.append(f"not used: {unused:,} lines of {METADATA}; e.g. {example}")
+        example = next(line for line in card["problems"] if tells_of_metadata(line))
+        lines.append(f"not used: {unused:,} lines of metadata; e.g. {example}")
     return lines
 
 

@@ -1,17 +1,18 @@
 """What lies in a folder or a zip of pictures: files, their classes, their captions."""
 
+import csv
 import io
 import json
 import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
 
 from .errors import DataError, Problem, Unusable
 
-METADATA = "metadata.jsonl"
+METADATA = ("metadata.jsonl", "metadata.csv")
 SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation"}
 LARGEST = 2**30  # bytes of one file
 _IGNORED = {"__macosx", "thumbs.db", "desktop.ini"}
@@ -105,18 +106,18 @@ def alone(path: Path) -> Files:
 def items(files: Files) -> tuple[list[Item], list[Problem]]:
     """The files beside metadata, with what is known of each.
 
-    A class is the `label` of a line of metadata.jsonl or else the first folder in which not all of them lie.
+    A class is the `label` of a line of metadata or else the first folder in which not all of them lie.
     """
     told: dict[str, dict[str, Any]] = {}
     problems = list(files.problems)
     for name in files.names:
-        if PurePosixPath(name).name == METADATA:
+        if PurePosixPath(name).name in METADATA:
             rows, wrong = _metadata(files, name)
             told |= rows
             problems += wrong
     telling = any(row["text"] for row in told.values())
 
-    names = [name for name in files.names if PurePosixPath(name).name != METADATA]
+    names = [name for name in files.names if PurePosixPath(name).name not in METADATA]
     alike = {PurePosixPath(name).name.lower(): name for name in reversed(names)}  # in another folder or case
     for name in sorted(told.keys() - set(names)):
         meant = alike.get(PurePosixPath(name).name.lower())
@@ -137,17 +138,14 @@ def _hidden(name: str) -> bool:
 
 
 def _metadata(files: Files, name: str) -> tuple[dict[str, dict[str, Any]], list[Problem]]:
-    """The lines of one metadata.jsonl by the file that each is about: label, text (all its captions), where."""
+    """The lines of one file of metadata by the file that each is about: label, text (all its captions), where."""
     rows, problems = {}, []
+    lines = _lines_of_csv if name.endswith(".csv") else _lines_of_json
     with files.read(name) as file:
-        for number, line in enumerate(file, 1):
+        for number, row in lines(file):
             where = f"{name} line {number}"
-            if not line.strip():
-                continue
-            try:
-                row = _row(line)
-            except ValueError as error:
-                problems.append(Problem("metadata", f"{where}: {error}"))
+            if isinstance(row, ValueError):
+                problems.append(Problem("metadata", f"{where}: {row}"))
                 continue
             about = (PurePosixPath(name).parent / row["file_name"].replace("\\", "/")).as_posix()
             known = rows.setdefault(about, {"where": where, "text": ()})
@@ -167,23 +165,61 @@ def _metadata(files: Files, name: str) -> tuple[dict[str, dict[str, Any]], list[
     return rows, problems
 
 
-def _row(line: bytes) -> dict[str, Any]:
-    """A line of metadata.jsonl; ValueError, with what is wrong, where it is not about a file."""
+def _lines_of_json(file: BinaryIO) -> Iterator[tuple[int, dict[str, Any] | ValueError]]:
+    """An object a line; in the place of one that is not about a file, what is wrong."""
+    for number, line in enumerate(file, 1):
+        if line.strip():
+            try:
+                yield number, _about_a_file(json.loads(_text(line)))
+            except json.JSONDecodeError as error:
+                wrong = f"broken JSON at character {error.pos + 1} ({error.msg.removesuffix(' at')})"
+                yield number, ValueError(wrong)
+            except ValueError as error:
+                yield number, error
+
+
+def _lines_of_csv(file: BinaryIO) -> Iterator[tuple[int, dict[str, Any] | ValueError]]:
+    """A table whose first line names its columns; a label in digits is a number."""
+    try:
+        text = _text(file.read())
+        between = max(",;\t", key=text.partition("\n")[0].count)
+        table = csv.DictReader(io.StringIO(text, newline=""), delimiter=between)
+        for row in table:
+            try:
+                if None in row:
+                    raise ValueError(f"more columns than names; put quotes around a text with {between!r} in it")
+                row = {k: v for k, v in row.items() if v or k == "text"}
+                if str(row.get("label")).isdecimal():
+                    row["label"] = int(row["label"])
+                yield table.line_num, _about_a_file(row)
+            except ValueError as error:
+                yield table.line_num, error
+    except (ValueError, csv.Error) as error:
+        yield 1, ValueError(error)
+
+
+def _text(line: bytes) -> str:
     try:
         text = line.decode("utf-8-sig").strip()
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:
         raise ValueError("not UTF-8; save the file as UTF-8")
-    try:
-        row = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"broken JSON at character {error.pos + 1} ({error.msg.removesuffix(' at')})") from None
+    return text
+
+
+def _about_a_file(row: Any) -> dict[str, Any]:
+    """A line of metadata; ValueError, with what is wrong, where it is not about a file."""
     if not isinstance(row, dict):
         raise ValueError("not a JSON object")
     if not (isinstance(row.get("file_name"), str) and row["file_name"].strip()):
         raise ValueError(f'no "file_name" among {", ".join(row)}' if "file_name" not in row else "file_name is no name")
     return row
+
+
+def tells_of_metadata(problem: str) -> bool:
+    """Whether the line of a problem is about a line of metadata."""
+    return any(name in problem for name in METADATA)
 
 
 def _captions(text: Any) -> list[Any]:

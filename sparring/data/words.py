@@ -186,8 +186,8 @@ def by_caption(
     if not any(told[0]):
         raise DataError(
             f"{data.card['source']} has no captions{_usual_problem(data)}: they stand in a metadata.jsonl beside the "
-            'pictures, a line each, such as {"file_name": "a.png", "text": "red eyes, black hair"}; of the worlds, '
-            "faces has some; or leave the condition out"
+            'pictures, a line each, such as {"file_name": "a.png", "text": "red eyes, black hair"}, or in a '
+            "metadata.csv with columns of these names; of the worlds, faces has some; or leave the condition out"
         )
     captions = [caption for some in told[0] for caption in some]
     how, why = chosen(captions) if spelling == "auto" else (spelling, f"by {spelling}, as asked")
@@ -215,7 +215,7 @@ def by_caption(
 def _usual_problem(data: Dataset) -> str:
     """What is wrong with most lines of metadata, by the first of these, in brackets; nothing where there are none."""
     lines = [*data.card.get("problems", []), *data.card.get("caption_problems", [])]
-    wrong = {line: " ".join(line.partition(": ")[2].split()[:3]) for line in lines if files.METADATA in line}
+    wrong = {line: " ".join(line.partition(": ")[2].split()[:3]) for line in lines if files.tells_of_metadata(line)}
     count = Counter(wrong.values())
     return f" ({max(wrong, key=lambda line: count[wrong[line]])})" if wrong else ""
 

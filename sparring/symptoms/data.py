@@ -12,7 +12,7 @@ KINDS = {  # of what was left out: what to do about it
     "broken": "copy these files again, or delete them",
     "duplicate": "delete them, or see whether the same picture was saved under many names",
     "no picture": "move them elsewhere",
-    "metadata": "correct metadata.jsonl",
+    "metadata": "correct these lines",
 }
 
 
@@ -27,7 +27,7 @@ def data_faults(card: Mapping[str, Any], share: float = 0.05) -> list[Finding]:
         example = next((str(p) for p in card.get("problems", []) if kind in str(p)), "")
         what = f"{n:,} of {total:,} examples are left out as {kind}"
         if kind == "metadata":
-            what = f"{n:,} lines of metadata.jsonl are not used, of {total:,} examples"
+            what = f"{n:,} lines of metadata are not used, of {total:,} examples"
         said = what + (f", e.g. {example}" if example else "")
         level = "problem" if n > share * total else "note"
         found.append(Finding(f"data: {kind}", 0, said, KINDS.get(kind, "see the card of the run"), level))
