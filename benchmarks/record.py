@@ -1,6 +1,7 @@
 """What a benchmark leaves behind: a document in results/, with all it takes to make it again and to judge it."""
 
 import json
+import math
 import platform
 import statistics
 from collections.abc import Iterable
@@ -39,8 +40,17 @@ def write(name: str, document: dict[str, Any], threads: int | None = None) -> No
         "versions": {"sparring": sparring.__version__, "torch": torch.__version__, "python": platform.python_version()},
         "hardware": machine.hardware(torch.device("cpu")) | ({"threads": threads} if threads else {}),
     }
-    text = json.dumps(document | made, indent=1, ensure_ascii=False) + "\n"
+    text = json.dumps(strict(document | made), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     RunFolder(RESULTS).write(f"{name}.json", lambda aside: aside.write_text(text, encoding="utf-8"))
+
+
+def strict(value: Any) -> Any:
+    """The same with infinities in words, for JSON has none."""
+    if isinstance(value, dict):
+        return {k: strict(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [strict(v) for v in value]
+    return f"{'-' * (value < 0)}infinity" if isinstance(value, float) and math.isinf(value) else value
 
 
 def span(values: list[float], places: int | None = None) -> dict[str, float]:

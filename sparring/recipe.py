@@ -18,7 +18,7 @@ from .nets.blocks import spectral
 from .nets.conditions import Auxiliary, mixed
 from .prices import loss, named_penalties, named_terms
 from .priors import PRIORS
-from .refusals import NEUTRAL, check_kind, check_pieces
+from .refusals import NEUTRAL, check_kind, check_pieces, check_place
 from .routes import own_frames
 from .schedules import constant, cosine, geometric, linear, rise_and_fall
 from .settings import Recipe
@@ -68,6 +68,7 @@ def plan(r: Recipe, data: Dataset, device: torch.device) -> tuple[Recipe, list[s
         raise RequestError(f"--forcing {r.forcing} feeds G frames of its own, and {r.data} has none; leave it out")
     check_pieces(r)
     check_kind(r, spec)
+    check_place(r, spec)
     return r, reasons
 
 

@@ -11,11 +11,24 @@ from .nets.blocks import pyramid
 from .prices import loss, named_penalties, named_terms
 from .priors import PRIORS
 from .settings import Recipe
-from .spaces import Spec, Tokens
+from .spaces import Image, Spec, Tokens
 from .worlds import WORLDS
 
 OF_BATCHES = ("feature_matching", "mode_seeking")  # terms that take means over the whole batch
 NEUTRAL = dict(norm="none", group=1, kernels=0, pack=1, forget=0.0, patches=1)  # networks' options that do nothing
+OF_PICTURES, OF_WORDS = ("size", "fit", "augment"), ("spelling", "length")
+OF_WRITING = (
+    "rollouts",
+    "tau",
+    "tau_end",
+    "relax",
+    "reward",
+    "discount",
+    "baseline",
+    "baseline_decay",
+    "entropy",
+    "ratio",
+)
 TRUTHS = ("modes", "quality", "valid", "kl", "obeyed")  # of worlds, that a run may aim at
 
 
@@ -118,6 +131,19 @@ def check_kind(r: Recipe, spec: Spec) -> None:
         raise RequestError(
             f"--loss {r.loss} looks at means of a batch, whose texts end at different places; take nonsaturating"
         )
+
+
+def check_place(r: Recipe, spec: Spec) -> None:
+    """Refuses what was given for another kind of data."""
+    texts, usual = isinstance(spec.x, Tokens), Recipe()
+    for kind, here, names in (
+        ("pictures", isinstance(spec.x, Image), OF_PICTURES),
+        ("texts and captions", texts or isinstance(spec.c, Tokens), OF_WORDS),
+        ("texts", texts, OF_WRITING),
+    ):
+        for name in names if not here else ():
+            if (value := getattr(r, name)) != getattr(usual, name):
+                raise RequestError(f"--{name} {value} is for {kind}, and {r.data!r} has none: leave it out")
 
 
 def contradictions(r: Recipe) -> Iterator[str]:

@@ -87,6 +87,11 @@ def test_lines_are_printed_written_and_repeated(run, tmp_path, capsys):
         ("train {said} --generator_steps 2 --micro 8", "leave out --micro"),
         ("train ring --route reinforce", "is for texts"),
         ("train ring --z 0", "leaves nothing"),
+        ("train ring --size 32", "--size 32 is for pictures, and 'ring' has none"),
+        ("train ring --augment ada", "is for pictures"),
+        ("train {said} --fit pad", "is for pictures"),
+        ("train ring --spelling words", "is for texts and captions"),
+        ("train digits --reward log", "is for texts"),
         ("train {said} --length 1", "too long"),
     ],
 )
