@@ -1,5 +1,7 @@
 """The pair that learns quickly on a CPU: convolve, then enlarge, in G; strided convolutions without norms in D.
 
+Work at full size is dear, and G is what lags: its finest details are thought out at half the size.
+
 What a few minutes cannot teach to local layers, that one picture has one colour of hair, both are given ways to tell at
 once: z sets a scale and a shift of every channel of G; D has tallies, and a look at a small copy, of the whole picture.
 """
@@ -9,7 +11,7 @@ from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, interpolate, leaky_relu, relu
+from torch.nn.functional import avg_pool2d, interpolate, leaky_relu, pixel_shuffle, relu
 
 from ..priors import Prior
 from ..spaces import Spec
@@ -19,6 +21,7 @@ from .minibatch import Beside, MinibatchStd, VirtualBatchNorm, referenced, side_
 from .projecting import Projecting
 
 KERNEL = 3  # of the critic: 4 would be symmetric, and slower
+LARGE = 24  # pixels from which full size is dear
 KINDS = 64  # that a tally counts
 
 Norm = Literal["batch", "virtual", "pixel", "none"]
@@ -55,7 +58,8 @@ class Modulated(nn.Module):
 class Generator(nn.Module):
     """(B, prior.dim) and c to pictures (B, C, H, W) in [-1, 1].
 
-    Each stage convolves before it enlarges, so that only the last convolution works at full size.
+    Each stage convolves before it enlarges, so that only the last convolution works at full size.  From 24 pixels on,
+    there are two more at half of it, and the second tells the four pixels of each place apart (Shi et al. 2016).
     join: see `Join`; by "modulate", c enters only the scales and shifts of the channels.
     norm: "batch" shares statistics over the batch; "virtual" takes those of a fixed batch (make it by `pair`), "pixel"
     those of each pixel, so that samples are independent of each other; or "none".
@@ -76,17 +80,26 @@ class Generator(nn.Module):
         self.first = nn.Linear(self.join.dim if self.told else prior.dim, w[0] * self.base**2)
         self.norm = modulated(w[0])
         steps = list(zip([w[0], *w], w[:-1]))
+        half, self.fine = w[-2] if w[1:] else w[0], x.size >= LARGE
+        last, self.copies = (max(width // 2, 1), len(steps) - 1) if self.fine else (half, len(steps))
+        steps += self.fine * [(half, half), (half, 4 * last)]
         self.stages = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in steps)
-        self.norms = nn.ModuleList(modulated(b) for _, b in steps)
-        self.last = nn.Conv2d(w[-2] if w[1:] else w[0], x.channels, 3, padding=1)
+        made = [b for _, b in steps[: len(steps) - self.fine]] + self.fine * [last]
+        self.norms = nn.ModuleList(map(modulated, made))
+        self.last = nn.Conv2d(last, x.channels, 3, padding=1)
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         both = self.join(z, c)
         w = self.style(both)
         h = self.first(both if self.told else z).unflatten(1, (-1, self.base, self.base))
         h = relu(self.norm(h, w))
-        for convolve, norm in zip(self.stages, self.norms):
-            h = interpolate(relu(norm(convolve(h), w)), scale_factor=2)
+        for i, (convolve, norm) in enumerate(zip(self.stages, self.norms)):
+            h = convolve(h)
+            if self.fine and convolve is self.stages[-1]:
+                h = pixel_shuffle(h, 2)
+            h = relu(norm(h, w))
+            if i < self.copies:
+                h = interpolate(h, scale_factor=2)
         return self.last(h).float().tanh()
 
 
@@ -134,7 +147,7 @@ class Critic(Projecting):
         x, self.pack = image(spec), pack
         sides, w = pyramid(x.size), widths(x.size, width)[::-1]
 
-        full = x.size < 24  # above, a convolution at full size would cost as much as all others together
+        full = x.size < LARGE  # above, a convolution at full size would cost as much as all others together
         w = [pack * x.channels, *w] if full else [pack * x.channels, *w[1:]]
         stages: list[nn.Module] = []
         for i, (a, b) in enumerate(zip(w, w[1:])):
