@@ -60,6 +60,7 @@ PROOFS = {
         ("faces", "--size", "32", "--minutes", "8"),
         3,
         {"valid": (0.8, 1), "hair_tv": (0, 0.10), "eyes_tv": (0, 0.10)},
+        threads=2,
     ),
     "faces-64": Proof(("faces", "--size", "64", "--minutes", "60"), 1, {"valid": (0.8, 1)}, threads=2),
 }
