@@ -55,11 +55,34 @@ class Modulated(nn.Module):
         return self.norm(h) * (1 + scale) + shift
 
 
+class Copy(nn.Module):
+    """Each place becomes four that are alike: (B, C, H, W) -> (B, C, 2H, 2W)."""
+
+    def forward(self, h: Tensor, w: Tensor) -> Tensor:
+        return interpolate(h, scale_factor=2)
+
+
+class Split(nn.Module):
+    """Each place becomes four, told apart by channels (Shi et al. 2016), after one more convolution at half the size.
+
+    (B, half, H, W) and w (B, dim) -> (B, full, 2H, 2W).
+    """
+
+    def __init__(self, half: int, full: int, modulated: Callable[[int], nn.Module]):
+        super().__init__()
+        self.think, self.norm = nn.Conv2d(half, half, 3, padding=1), modulated(half)
+        self.split, self.split_norm = nn.Conv2d(half, 4 * full, 3, padding=1), modulated(full)
+
+    def forward(self, h: Tensor, w: Tensor) -> Tensor:
+        h = relu(self.norm(self.think(h), w))
+        return relu(self.split_norm(pixel_shuffle(self.split(h), 2), w))
+
+
 class Generator(nn.Module):
     """(B, prior.dim) and c to pictures (B, C, H, W) in [-1, 1].
 
-    Each stage convolves before it enlarges, so that only the last convolution works at full size.  From 24 pixels on,
-    there are two more at half of it, and the second tells the four pixels of each place apart (Shi et al. 2016).
+    Each stage convolves before it enlarges, so that only the last convolution works at full size; from 24 pixels on,
+    how the last one enlarges is learned.
     join: see `Join`; by "modulate", c enters only the scales and shifts of the channels.
     norm: "batch" shares statistics over the batch; "virtual" takes those of a fixed batch (make it by `pair`), "pixel"
     those of each pixel, so that samples are independent of each other; or "none".
@@ -80,12 +103,13 @@ class Generator(nn.Module):
         self.first = nn.Linear(self.join.dim if self.told else prior.dim, w[0] * self.base**2)
         self.norm = modulated(w[0])
         steps = list(zip([w[0], *w], w[:-1]))
-        half, self.fine = w[-2] if w[1:] else w[0], x.size >= LARGE
-        last, self.copies = (max(width // 2, 1), len(steps) - 1) if self.fine else (half, len(steps))
-        steps += self.fine * [(half, half), (half, 4 * last)]
         self.stages = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in steps)
-        made = [b for _, b in steps[: len(steps) - self.fine]] + self.fine * [last]
-        self.norms = nn.ModuleList(map(modulated, made))
+        self.norms = nn.ModuleList(modulated(b) for _, b in steps)
+        self.enlarge = nn.ModuleList(Copy() for _ in steps)
+        last = w[-2] if w[1:] else w[0]
+        if x.size >= LARGE:
+            half, last = last, max(width // 2, 1)
+            self.enlarge[-1] = Split(half, last, modulated)
         self.last = nn.Conv2d(last, x.channels, 3, padding=1)
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
@@ -93,13 +117,8 @@ class Generator(nn.Module):
         w = self.style(both)
         h = self.first(both if self.told else z).unflatten(1, (-1, self.base, self.base))
         h = relu(self.norm(h, w))
-        for i, (convolve, norm) in enumerate(zip(self.stages, self.norms)):
-            h = convolve(h)
-            if self.fine and convolve is self.stages[-1]:
-                h = pixel_shuffle(h, 2)
-            h = relu(norm(h, w))
-            if i < self.copies:
-                h = interpolate(h, scale_factor=2)
+        for convolve, norm, enlarge in zip(self.stages, self.norms, self.enlarge):
+            h = enlarge(relu(norm(convolve(h), w)), w)
         return self.last(h).float().tanh()
 
 
