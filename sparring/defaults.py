@@ -22,13 +22,13 @@ def _image(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
         return _frames(r, spec, device)
     side: int = spec.x.size  # type: ignore[union-attr]
     gamma = (side / 32) ** 2
-    batch = 16 if side >= 24 and device.type == "cpu" else 64  # where time is short, many small steps
+    short = side >= 24 and device.type == "cpu"  # of time: many small steps, at rates that stay high
+    batch, lr_end = (16, 0.5) if short else (64, 0.0)
     quick = r.net == "quick"
     lr = r.lr or (3e-3 if quick else 2e-4)  # 2e-4: Huang et al. 2024, Table 9
     lr_D = lr / 6 if quick else lr  # its G has norms, its D none
-    return (
-        dict(r1=gamma, r2=gamma, gamma_end=0.1, z=64, batch=batch, samples=300_000, lr=lr, lr_D=lr_D, settle=1.0) | LATE
-    )
+    game = dict(r1=gamma, r2=gamma, gamma_end=0.1, lr=lr, lr_D=lr_D, lr_end=lr_end, settle=1.0)
+    return LATE | game | dict(z=64, batch=batch, samples=300_000)
 
 
 def _frames(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
