@@ -22,8 +22,9 @@ def _image(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
         return _frames(r, spec, device)
     side: int = spec.x.size  # type: ignore[union-attr]
     gamma = (side / 32) ** 2
-    short = side >= 24 and device.type == "cpu"  # of time: many small steps, at rates that stay high
-    batch, lr_end = (16, 0.5) if short else (64, 0.0)
+    cpu = device.type == "cpu"
+    batch = 16 if side >= 24 and cpu else 64  # where time is short, many small steps
+    lr_end = 0.5 if side >= 32 and cpu else 0.0  # and rates that stay high to the end
     quick = r.net == "quick"
     lr = r.lr or (3e-3 if quick else 2e-4)  # 2e-4: Huang et al. 2024, Table 9
     lr_D = lr / 6 if quick else lr  # its G has norms, its D none

@@ -21,7 +21,8 @@ from .minibatch import Beside, MinibatchStd, VirtualBatchNorm, referenced, side_
 from .projecting import Projecting
 
 KERNEL = 3  # of the critic: 4 would be symmetric, and slower
-LARGE = 24  # pixels from which full size is dear
+DEAR = 24  # pixels from which a convolution at full size would cost D as much as all others together
+FINE = 32  # pixels from which the last enlargement of G is learned; below, a copy does
 KINDS = 64  # that a tally counts
 
 Norm = Literal["batch", "virtual", "pixel", "none"]
@@ -81,7 +82,7 @@ class Split(nn.Module):
 class Generator(nn.Module):
     """(B, prior.dim) and c to pictures (B, C, H, W) in [-1, 1].
 
-    Each stage convolves before it enlarges, so that only the last convolution works at full size; from 24 pixels on,
+    Each stage convolves before it enlarges, so that only the last convolution works at full size; from 32 pixels on,
     how the last one enlarges is learned.
     join: see `Join`; by "modulate", c enters only the scales and shifts of the channels.
     norm: "batch" shares statistics over the batch; "virtual" takes those of a fixed batch (make it by `pair`), "pixel"
@@ -107,7 +108,7 @@ class Generator(nn.Module):
         self.norms = nn.ModuleList(modulated(b) for _, b in steps)
         self.enlarge = nn.ModuleList(Copy() for _ in steps)
         last = w[-2] if w[1:] else w[0]
-        if x.size >= LARGE:
+        if x.size >= FINE:
             half, last = last, max(width // 2, 1)
             self.enlarge[-1] = Split(half, last, modulated)
         self.last = nn.Conv2d(last, x.channels, 3, padding=1)
@@ -166,7 +167,7 @@ class Critic(Projecting):
         x, self.pack = image(spec), pack
         sides, w = pyramid(x.size), widths(x.size, width)[::-1]
 
-        full = x.size < LARGE  # above, a convolution at full size would cost as much as all others together
+        full = x.size < DEAR
         w = [pack * x.channels, *w] if full else [pack * x.channels, *w[1:]]
         stages: list[nn.Module] = []
         for i, (a, b) in enumerate(zip(w, w[1:])):
