@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from sparring.nets import image, sizes
+from sparring.nets import image, quick, sizes
 from sparring.nets.blocks import Down, PixelNorm, Up, pyramid
 from sparring.nets.conditions import Join, Projection
 from sparring.nets.minibatch import MinibatchStd, packed
@@ -284,3 +284,14 @@ def test_what_cannot_be_built_is_refused():
         sizes.build("quick", PLAIN, Normal(4), norm="layer")
     with pytest.raises(ValueError, match="multiple of 8"):
         sizes.build("r3gan", PLAIN, Normal(4), 12)
+
+
+@pytest.mark.parametrize(("size", "learned"), [(8, False), (28, False), (32, True), (64, True)])
+def test_the_quick_generator_learns_its_last_enlargement_where_pictures_are_fine(size, learned):
+    torch.manual_seed(0)
+    G, _ = sizes.build("quick", Spec(Image(3, size)), Normal(4), 8)
+    h, w = torch.randn(2, 16, size // 2, size // 2), torch.randn(2, 32)
+    assert isinstance(G.enlarge[-1], quick.Split) == learned
+    fours = G.enlarge[-1](h, w).unflatten(2, (-1, 2)).unflatten(4, (-1, 2))  # (B, C, H/2, 2, W/2, 2)
+    assert (fours == fours[:, :, :, :1, :, :1]).all() == (not learned)
+    assert all(isinstance(enlarge, quick.Copy) for enlarge in G.enlarge[:-1])
