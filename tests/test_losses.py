@@ -165,6 +165,7 @@ def test_least_squares_with_targets_one_apart_from_their_middle_measures_pearson
     assert at_best == pytest.approx(((P + Q - 2 * Q) ** 2 / (P + Q)).sum() / 2)
 
 
+@pytest.mark.filterwarnings("ignore:Converting a tensor")  # of LBFGS in torch 2.8
 def test_the_best_smoothed_critic_believes_reals_with_alpha():
     score = torch.zeros(4, dtype=torch.float64, requires_grad=True)
     opt = torch.optim.LBFGS([score], max_iter=100, tolerance_grad=1e-12, tolerance_change=1e-14)
