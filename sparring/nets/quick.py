@@ -1,6 +1,6 @@
 """The pair that learns quickly on a CPU: convolve, then enlarge, in G; strided convolutions without norms in D.
 
-Work at full size is dear, and G is what lags: its finest details are thought out at half the size.
+Work at full size is dear, so the finest details of G are thought out at half the size.
 
 What a few minutes cannot teach to local layers, that one picture has one colour of hair, both are given ways to tell at
 once: z sets a scale and a shift of every channel of G; D has tallies, and a look at a small copy, of the whole picture.
