@@ -14,6 +14,7 @@ import torch
 import sparring
 from sparring import machine
 from sparring.folder import RunFolder
+from sparring.lab.claims import plain
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -50,7 +51,7 @@ def strict(value: Any) -> Any:
         return {k: strict(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [strict(v) for v in value]
-    return f"{'-' * (value < 0)}infinity" if isinstance(value, float) and math.isinf(value) else value
+    return plain(value) if isinstance(value, float) and math.isinf(value) else value
 
 
 def span(values: list[float], places: int | None = None) -> dict[str, float]:
