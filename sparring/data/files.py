@@ -170,7 +170,7 @@ def _lines_of_json(file: BinaryIO) -> Iterator[tuple[int, dict[str, Any] | Value
     for number, line in enumerate(file, 1):
         if line.strip():
             try:
-                yield number, _about_a_file(json.loads(_text(line)))
+                yield number, _about_a_file(json.loads(_text(line).strip()))
             except json.JSONDecodeError as error:
                 wrong = f"broken JSON at character {error.pos + 1} ({error.msg.removesuffix(' at')})"
                 yield number, ValueError(wrong)
@@ -179,11 +179,11 @@ def _lines_of_json(file: BinaryIO) -> Iterator[tuple[int, dict[str, Any] | Value
 
 
 def _lines_of_csv(file: BinaryIO) -> Iterator[tuple[int, dict[str, Any] | ValueError]]:
-    """A table whose first line names its columns; a label in digits is a number."""
+    """A table whose first line names its columns; a label in digits is a number.  It is read up to what is broken."""
+    lines = file.read().splitlines(keepends=True)
+    between = max(",;\t", key=lambda mark: lines[0].count(mark.encode()) if lines else 0)
+    table = csv.DictReader(map(_text, lines), delimiter=between)
     try:
-        text = _text(file.read())
-        between = max(",;\t", key=text.partition("\n")[0].count)
-        table = csv.DictReader(io.StringIO(text, newline=""), delimiter=between)
         for row in table:
             try:
                 if None in row:
@@ -194,13 +194,15 @@ def _lines_of_csv(file: BinaryIO) -> Iterator[tuple[int, dict[str, Any] | ValueE
                 yield table.line_num, _about_a_file(row)
             except ValueError as error:
                 yield table.line_num, error
-    except (ValueError, csv.Error) as error:
-        yield 1, ValueError(error)
+    except csv.Error as error:
+        yield table.line_num, ValueError(error)
+    except ValueError as error:
+        yield table.line_num + 1, error  # a line that no table has seen yet
 
 
 def _text(line: bytes) -> str:
     try:
-        text = line.decode("utf-8-sig").strip()
+        text = line.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:

@@ -106,7 +106,7 @@ def test_a_table_names_its_faults_and_may_give_classes(tmp_path):
         "metadata.csv line 64: more columns than names; put quotes around a text with ',' in it",
     ]
     (root / "metadata.csv").write_bytes("file_name,text\n000.png,café".encode("latin-1"))
-    with pytest.raises(data.DataError, match=r"metadata.csv line 1: not UTF-8; save the file as UTF-8"):
+    with pytest.raises(data.DataError, match=r"metadata.csv line 2: not UTF-8; save the file as UTF-8"):
         data.open(root, size=16, condition="caption", cache=tmp_path)
 
 
