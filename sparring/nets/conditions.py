@@ -65,16 +65,18 @@ class Class(nn.Embedding):
 class Caption(nn.Module):
     """Captions (B, L, V), one word a place and word 0 for none, to (B, dim).
 
-    Each word hears its two neighbours on either side (so that "red eyes, blue hair" is not "blue eyes, red hair"); the
-    mean and the maximum over the words are what the caption says.  Empty captions say the same as each other.  A stack
-    (B, M, L, V), each caption weighed by its share, gives the mean of all (see `between`).
+    Each word hears its two neighbours on either side (so that "red eyes, blue hair" is not "blue eyes, red hair"), and
+    what it then says is added up: a word counts as much in a long caption as in a short one, for what is known of a
+    picture adds up too.  Empty captions say the same as each other.  A stack (B, M, L, V), each caption weighed by its
+    share, gives the mean of all (see `between`).
     """
+
+    USUAL = 4.0  # the number of words from which a sum is as large as one word
 
     def __init__(self, vocab: int, dim: int, width: int = 96):
         super().__init__()
         self.words = nn.Linear(vocab, width, bias=False)
         self.hear = nn.ModuleList(nn.Conv1d(width, width, 3, padding=1) for _ in range(2))
-        self.say = nn.Sequential(nn.Linear(2 * width, width), nn.LeakyReLU(0.2), nn.LayerNorm(width))
         self.last = nn.Linear(width, dim)
         nn.init.normal_(self.words.weight)
         nn.init.normal_(self.last.weight, std=width**-0.5)
@@ -88,10 +90,7 @@ class Caption(nn.Module):
         h = (self.words(c) * there).mT
         for convolve in self.hear:
             h = (h + leaky_relu(convolve(h), 0.2)) * there.mT
-        h, there = h.float(), there.mT
-        mean = h.sum(2) / there.sum(2).clamp_min(1)
-        most = (h - 1e4 * (1 - there)).amax(2) * (there.sum(2) > 0)
-        return self.last(self.say(torch.cat([mean, most], 1)))
+        return self.last(h.float().sum(2) / self.USUAL)
 
 
 class Join(nn.Module):
@@ -145,7 +144,7 @@ class Projection(nn.Module):
         if isinstance(self.embed, Class):
             nn.init.normal_(self.embed.weight, std=dim**-0.5)
         if isinstance(self.embed, Caption):
-            nn.init.normal_(self.embed.last.weight, std=(self.embed.last.in_features * dim) ** -0.5)
+            nn.init.normal_(self.embed.last.weight, std=3 * (self.embed.last.in_features * dim) ** -0.5)
         self.pack = pack
 
     def forward(self, h: Tensor, c: Tensor | None = None) -> Tensor:

@@ -1,5 +1,6 @@
 """The pair that foresees: a U-Net from past frames and noise to the next one, and a critic of (past, next)."""
 
+from collections.abc import Callable
 from typing import Literal, get_args
 
 import torch
@@ -39,6 +40,34 @@ def norm_of(name: str, channels: int) -> nn.Module:
     )
 
 
+class Plain(nn.Module):
+    """A norm, whatever w tells: (B, C, H, W) -> the same."""
+
+    def __init__(self, norm: nn.Module):
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, h: Tensor, w: Tensor | None = None) -> Tensor:
+        return self.norm(h)
+
+
+class Again(nn.Module):
+    """More convolutions, each added to what was there: (B, C, H, W), and w (B, dim) for norms that listen -> the same.
+
+    What one figure may do hangs on what another does, which is not seen in a single step.
+    """
+
+    def __init__(self, channels: int, times: int, norm: Callable[[int], nn.Module]):
+        super().__init__()
+        self.convolve = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in range(times))
+        self.norms = nn.ModuleList(norm(channels) for _ in range(times))
+
+    def forward(self, h: Tensor, w: Tensor | None = None) -> Tensor:
+        for convolve, norm in zip(self.convolve, self.norms):
+            h = h + leaky_relu(norm(convolve(h), w), LEAK)
+        return h
+
+
 class Generator(nn.Module):
     """(B, prior.dim) and past frames (B, T, C, H, W) to the next one (B, C, H, W) in [-1, 1].
 
@@ -65,15 +94,15 @@ class Generator(nn.Module):
         self.enters = None if join == "modulate" else nn.Linear(dim, w[2])
         self.middle = conv(w[2] * (2 if join == "concat" else 1), w[2])
         self.up = nn.ModuleList([conv(w[2] + w[1], w[1]), conv(w[1] + w[0], w[0])])
-        told = lambda channels: Modulated(norm_of(norm, channels), channels, dim)
-        plain = lambda channels: norm_of(norm, channels)
-        self.norms = nn.ModuleList((told if join == "modulate" else plain)(k) for k in (w[2], w[1], w[0]))
+        told = lambda k: Modulated(norm_of(norm, k), k, dim) if join == "modulate" else Plain(norm_of(norm, k))
+        self.norms = nn.ModuleList(told(k) for k in (w[2], w[1], w[0]))
+        self.again = nn.ModuleList([Again(w[2], 1, told), Again(w[1], 2, told), Again(w[0], 0, told)])
         self.last = conv(w[0], FOLD**2 * (x.channels + 1))
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         assert c is not None
         style = self.style(z)
-        normed = lambda i, h: leaky_relu(self.norms[i](h, style) if self.enters is None else self.norms[i](h), LEAK)
+        normed = lambda i, h: self.again[i](leaky_relu(self.norms[i](h, style), LEAK), style)
 
         h = leaky_relu(self.first(pixel_unshuffle(c.flatten(1, 2), FOLD)), LEAK)
         kept = []
@@ -105,6 +134,8 @@ class Critic(nn.Module):
         conv = lambda i, o, stride=1: nn.Conv2d(i, o, 3, stride, padding=1)
         into = FOLD**2 * ((c.count + 1) * c.channels + x.channels)
         self.stages = nn.ModuleList([conv(into, w[0]), conv(w[0], w[1], 2), conv(w[1], w[2], 2)])
+        none = lambda k: Plain(nn.Identity())
+        self.again = nn.ModuleList([Again(w[0], 0, none), Again(w[1], 1, none), Again(w[2], 1, none)])
         self.patch = nn.Conv2d(w[2], 1, 1)
         self.whole = nn.Linear(w[2] * (side // self.step(side)) ** 2, w[2])
         self.score = nn.Linear(w[2], 1)
@@ -119,8 +150,8 @@ class Critic(nn.Module):
         """The coarsest map, (B, 4 width, H / 8, W / 8)."""
         assert c is not None
         h = pixel_unshuffle(torch.cat([c.flatten(1, 2).to(x.dtype), x, x - c[:, -1]], 1), FOLD)
-        for convolve in self.stages:
-            h = leaky_relu(convolve(h), LEAK)
+        for convolve, again in zip(self.stages, self.again):
+            h = again(leaky_relu(convolve(h), LEAK))
         return h
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
