@@ -90,7 +90,7 @@ class Caption(nn.Module):
         h = (self.words(c) * there).mT
         for convolve in self.hear:
             h = (h + leaky_relu(convolve(h), 0.2)) * there.mT
-        return self.last(h.float().sum(2) / self.USUAL)
+        return self.last(h.to(self.last.weight.dtype).sum(2) / self.USUAL)
 
 
 class Join(nn.Module):
