@@ -116,7 +116,7 @@ def resume(path: Path, **changes: Any) -> dict[str, Any]:
             if run.first:
                 autopilot.forget(run)
                 if state.seen >= autopilot.end(run):
-                    folder.forget_after("evaluations.jsonl", state.seen - 1)  # the last comes after the last checkpoint
+                    autopilot.forget_the_last(run)
                 tell(f"resuming {path} at {state.seen:,} of {autopilot.end(run):,} samples")
             return play(run)
 
