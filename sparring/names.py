@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -37,14 +38,21 @@ def weighted(text: str, table: Mapping[str, Any], kind: str) -> dict[str, tuple[
     found = {}
     for part in filter(None, text.split(",")):
         name, _, weight = part.rpartition("=")
-        thing = find(table, name or part, kind)
-        try:
-            found[name] = thing, float(weight)
-        except ValueError:
-            raise RequestError(
-                f"{kind} {part!r} has no weight; write NAME=WEIGHT, such as {next(iter(table))}=1"
-            ) from None
+        thing, value = find(table, name or part, kind), number(weight)
+        if value is None:
+            said = f"has a weight that is no number, {weight!r}" if name else "has no weight"
+            raise RequestError(f"{kind} {name or part!r} {said}; write NAME=WEIGHT, such as {next(iter(table))}=1")
+        found[name] = thing, value
     return found
+
+
+def number(text: str) -> float | None:
+    """A finite number as it is written, or None."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from sparring.settings import PARTS
 
 SHORT = ["--batch", "64", "--threads", "1", "--evaluate_n", "100", "--evaluate_final", "200"]
 STEPS = 64
+EVERY = ("log", "sample", "evaluate", "checkpoint")
 
 
 def sparring(*argv):
@@ -203,6 +204,17 @@ def test_worlds_are_listed(capsys):
     }
 
 
+def test_the_second_decay_may_be_nothing(tmp_path):
+    """As gradients by their sign: Adam without a memory of their squares."""
+    assert sparring("train", "ring", "--beta2", 0, "--samples", 640, *SHORT, "--run", tmp_path / "run") == 0
+    assert RunFolder(tmp_path / "run").recipe()["beta2"] == 0
+
+
+def test_resume_refuses_threads_that_are_none(straight, capsys):
+    assert sparring("resume", straight[0], "--threads", -1) == 2
+    assert "--threads -1 must be above 0" in capsys.readouterr().err
+
+
 def test_a_config_file_and_an_option_over_it(tmp_path, capsys):
     (tmp_path / "c.yaml").write_text("samples: 640\nlr: 0.002\nseed: 5\n")
     run = tmp_path / "run"
@@ -250,6 +262,13 @@ def spoiled(tmp_path):
         ("train ring --augment colour", "color"),
         ("train faces --size 33", "nearest"),
         ("train ring --samples -5", "must be above 0"),
+        ("train ring --threads -1", "--threads -1 must be above 0, or 0 for all cores"),
+        *((f"train ring --{name}_every 0", f"--{name}_every 0 must be above 0") for name in EVERY),
+        ("train ring --evaluate_every -5", "--evaluate_every -5 must be above 0"),
+        ("train ring --terms l2=nan", "term 'l2' has a weight that is no number, 'nan'; write NAME=WEIGHT"),
+        ("train ring --penalties wgan_gp=inf", "no number, 'inf'"),
+        ("train ring --lr .inf", "--lr inf must be a finite number"),
+        ("train ring --stop target --target fid=nan", "'nan' is no number"),
         ("train ring --samples ten", "--samples 'ten' is no whole number"),
         ("train ring --lr fast", "--lr 'fast' is no number"),
         ("train ring --condition classes", "did you mean 'class'"),
