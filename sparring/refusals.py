@@ -158,6 +158,8 @@ def contradictions(r: Recipe) -> Iterator[str]:
         yield "--adversarial 0 leaves G nothing to learn from: give --terms, such as feature_matching=1"
     if r.forcing and (compared := [name for name in terms if name in ("energy", "l1", "l2", "gradients")]):
         yield f"--terms {compared[0]} compares with the frame that followed the real past, not G's own: drop --forcing"
+    if r.stop == "plateau" and r.tau_end not in (None, r.tau):
+        yield f"--tau_end {r.tau_end:g} is that of the whole run, and --stop plateau may end it sooner: drop one"
     if r.clip and r.spectral != "none":
         yield "--clip and --spectral each bound D's weights, and clipping would bound what is then divided: drop one"
     compared = r.mismatch or r.contrast or any(map(penalties.pairing, named_penalties(r)))

@@ -195,6 +195,7 @@ def test_a_target_ends_a_run(tmp_path, capsys):
         ("--stop target", "NAME=VALUE"),
         ("--stop target --target fdi=2", "did you mean 'fid'"),
         ("--stop target --target fid=low", "no number"),
+        ("--stop plateau --route gumbel --tau_end 0.5", "may end it sooner: drop one"),
         ("--autopilot on", "autopilot"),
         ("--patience 0", "above 0"),
     ],
