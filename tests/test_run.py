@@ -197,6 +197,31 @@ def test_compare_and_report(straight, tmp_path, capsys):
     assert (tmp_path / "both.html").read_text().startswith("<!")
 
 
+def test_compare_prints_a_column_a_run(straight, tmp_path, capsys):
+    ask = ["--samples", 2 * STEPS, "--lr", 0.004, *SHORT]
+    assert sparring("train", "ring", *ask, "--run", tmp_path / "other") == 0
+    capsys.readouterr()
+    runs, out = [straight[0], tmp_path / "other"], tmp_path / "both.html"
+    assert sparring("compare", *runs, "--out", out, "--json") == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert sparring("compare", *runs, "--out", out) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].split() == ["run", "other"]
+    assert said[-1] == f"page: {out}"
+    cells = {name: values for name, *values in (re.split(r"\s{2,}", line.strip()) for line in said)}
+    assert cells["samples seen"] == ["7,680", "128"]
+    assert cells["lr"] == [f"{row['settings']['lr']:.4g}" for row in rows] and cells["lr"][1] == "0.004"
+    assert cells["modes"] == [f"{row['truth']['modes']:.4g}" for row in rows]
+    assert all(" ± " in cell for cell in cells["fid ↓"]) and len(cells["fid ↓"]) == 2
+    assert not [line for line in said if "{" in line]
+
+
+def test_one_run_is_compared_with_nothing(straight, tmp_path, capsys):
+    assert sparring("compare", straight[0], "--out", tmp_path / "one.html") == 2
+    assert f"give two or more; of one, sparring report {straight[0]}" in capsys.readouterr().err
+    assert not (tmp_path / "one.html").exists()
+
+
 def test_worlds_are_listed(capsys):
     assert sparring("worlds", "--json") == 0
     assert {"ring", "grid", "digits", "stacked-digits", "faces"} <= {
