@@ -52,7 +52,7 @@ class Parser(ArgumentParser):
         raise SystemExit(2)
 
     def part(self, parts: dict[str, str]) -> None:
-        """Shows options under titles: each title from the option of its key on."""
+        """Shows options under titles, each title from the option of its key on; and what may be chosen, as {a,b}."""
         flat: Any = self._action_groups[-1]
         group: Any = flat
         for action in list(flat._group_actions):
@@ -60,6 +60,8 @@ class Parser(ArgumentParser):
                 group = self.add_argument_group(parts[action.dest])
             flat._group_actions.remove(action)
             group._group_actions.append(action)
+            if choices := _choices(action):  # jsonargparse shows them where None is not among them
+                action.metavar = f"{{{','.join(choices)}}}"
 
     def _plain(self, message: str) -> str:
         """What jsonargparse says of a value or of nothing given, in the words of the other refusals."""
@@ -68,12 +70,17 @@ class Parser(ArgumentParser):
             return f"{missing[1].upper()} is missing: {actions[missing[1]].help}"
         if refused := re.fullmatch(r'Parser key "(\w+)": .*(?:Given|Got) value: (.*)', message):
             name, value = refused.groups()
-            kind = getattr(actions.get(name), "_typehint", None)
-            choices = [c for k in (kind, *get_args(kind)) for c in get_args(k) if isinstance(c, str)]
+            kind, choices = getattr(actions.get(name), "_typehint", None), _choices(actions.get(name))
             number = "whole number" if int in (kind, *get_args(kind)) else "number"
             told = f"{'--' if len(name) > 1 else '-'}{name} {value!r} is "
             return told + (f"none of {', '.join(choices)}{nearest(value, choices)}" if choices else f"no {number}")
         return re.sub(r'^Parser key "(\w+)": ', r"--\1: ", message)
+
+
+def _choices(action: Any) -> list[str]:
+    """The words that an option takes, where it takes only some."""
+    kind = getattr(action, "_typehint", None)
+    return [c for k in (kind, *get_args(kind)) for c in get_args(k) if isinstance(c, str)]
 
 
 class Help(DefaultHelpFormatter):
@@ -167,7 +174,7 @@ def sample(argv: Sequence[str]) -> int:
 
 
 def evaluate(argv: Sequence[str]) -> int:
-    """measure a run's generator, or a folder of samples, against held-out data"""
+    """measure a run's generator against held-out data, or a folder of samples against all of the data"""
     p = _parser("evaluate", evaluate)
     p.add_argument("--against", type=str, help="the data (default: what the run was trained on)")
     p.add_argument("-n", type=int, default=5000, help="samples of each side, at most")
@@ -179,7 +186,7 @@ def evaluate(argv: Sequence[str]) -> int:
     )
     p.add_argument("--copies", type=str, help="look for copies of training samples; a file for the suspicious pairs")
     p.add_argument("--sweep", type=str, help="of a run that writes: LM scores over temperatures; a file for the curve")
-    p.add_argument("--beside", type=str, help="runs that foresee, such as regressions, to hold against the same frames")
+    p.add_argument("--beside", type=str, help="other runs that foresee, with commas between, of the same frames")
     p.add_argument(
         "--extractor",
         type=str,

@@ -4,7 +4,6 @@ import json
 import os
 import random
 import re
-import resource
 import signal
 import subprocess
 import sys
@@ -17,7 +16,6 @@ import yaml
 
 from sparring.cli import main
 from sparring.folder import RunFolder
-from sparring.settings import PARTS
 
 SHORT = ["--batch", "64", "--threads", "1", "--evaluate_n", "100", "--evaluate_final", "200"]
 STEPS = 64
@@ -366,26 +364,6 @@ def test_an_unwritable_place_is_refused(tmp_path, capsys):
     tmp_path.chmod(0o500)
     assert sparring("train", "ring", "--samples", 640, "--run", tmp_path / "run") == 2
     assert "cannot be written" in capsys.readouterr().err
-
-
-def test_help_is_quick():
-    spent = lambda: sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])  # processor seconds: walls are noisy
-    began = spent()
-    subprocess.run(command("--help"), capture_output=True, check=True)
-    assert spent() - began < 0.5
-
-
-def test_help_names_units_and_defaults():
-    done = subprocess.run(command("train", "--help"), capture_output=True, text=True, check=True)
-    assert "samples" in done.stdout
-    told = " ".join(done.stdout.split())
-    assert "(float, default: 0.02)" in told
-    assert "(float, chosen if left out)" in told
-    assert not {"null", "Literal", "type:"} & set(re.findall(r"[\w:]+", told))
-    of = {part.splitlines()[0]: part for part in re.split(r"\n\n(?=\S)", done.stdout)}
-    for title, option in (("the data:", "fit"), ("the critic's turn:", "r1"), ("the players:", "width")):
-        assert f"--{option} " in of[title]
-    assert {f"{title}:" for title in PARTS.values()} < set(of)
 
 
 def test_evaluations_look_through_the_extractor_that_was_asked_for(tmp_path, capsys):
