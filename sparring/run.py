@@ -77,7 +77,7 @@ def start(r: Recipe, path: Path) -> dict[str, Any]:
         data = open_data(r)
         r, reasons = recipe.plan(r, data, device)
         state = begin(r, data, device)
-        if r.samples is None or r.minutes:
+        if r.minutes:
             samples = timed(r, state, data, device)
             reasons.append(f"{r.minutes:g} minutes are about {samples:,} samples at the speed of this machine")
             r = replace(r, samples=samples)
