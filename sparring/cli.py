@@ -6,7 +6,6 @@ Exit status: 0 done, 1 failed while running (what was made is kept), 2 the reque
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import re
@@ -45,9 +44,7 @@ class Parser(ArgumentParser):
         message = self._plain(" ".join(message.split()))
         if unknown := re.findall(r"(?<!\S)--[\w-]+", message):
             options = [o for action in self._actions for o in action.option_strings]
-            close = [difflib.get_close_matches(u, options, n=1) for u in unknown if u not in options]
-            if found := [c[0] for c in close if c]:
-                message += f"; did you mean {', '.join(found)}?"
+            message += "".join(nearest(u, options) for u in unknown if u not in options)
         print(f"sparring: {message}", file=sys.stderr)
         raise SystemExit(2)
 
@@ -252,7 +249,9 @@ def lab(argv: Sequence[str]) -> int:
         rows = [{"name": name, "about": about} for name, about in experiments.EXPERIMENTS.items()]
         return _print(rows if args.json else {"lines": [f"{r['name']:19s} {r['about']}" for r in rows]}, args.json)
     done = experiments.session(names, Path(args.out), args.seed, None if args.json else partial(print, flush=True))
-    return _print(done.rows(), True) or done.status if args.json else done.status
+    if args.json:
+        _print(done.rows(), True)
+    return done.status
 
 
 def worlds(argv: Sequence[str]) -> int:
@@ -291,9 +290,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"sparring {__version__}")
         return 0
     if argv[0] not in COMMANDS:
-        close = difflib.get_close_matches(argv[0], COMMANDS, n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        print(f"sparring: {argv[0]!r} is none of {', '.join(COMMANDS)}{hint}", file=sys.stderr)
+        print(f"sparring: {argv[0]!r} is none of {', '.join(COMMANDS)}{nearest(argv[0], COMMANDS)}", file=sys.stderr)
         return 2
     try:
         status = COMMANDS[argv[0]](argv[1:])
@@ -305,7 +302,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except KeyboardInterrupt:
-        print("sparring: stopped at once; the last checkpoint is kept", file=sys.stderr)
+        kept = "; the last checkpoint is kept" if argv[0] in ("train", "resume") else ""
+        print(f"sparring: stopped at once{kept}", file=sys.stderr)
         return 130
     except Exception as error:
         status = _status(error)
@@ -347,7 +345,10 @@ def _presets(argv: Sequence[str]) -> Iterator[str]:
         if option != "--preset":
             yield word
             continue
-        name = name if equals else next(words, "")
+        if not equals:
+            name = next(words, "")
+        if not name:
+            raise RequestError(f"--preset is given no name; there are {', '.join(PRESETS)}")
         if name not in PRESETS:
             raise RequestError(f"--preset {name!r} is none of {', '.join(PRESETS)}{nearest(name, PRESETS)}")
         yield from ("--config", str(PRESETS[name]))

@@ -27,10 +27,13 @@ def find(table: Mapping[str, Any], name: str, kind: str) -> Any:
     return table[name]
 
 
-def nearest(name: str, names: Iterable[str]) -> str:
-    """The words that ask whether the name nearest to this one was meant, or nothing."""
-    close = difflib.get_close_matches(name, list(names), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+def nearest(name: str, names: Iterable[str], n: int = 1, cutoff: float = 0.6) -> str:
+    """The words that ask whether the name nearest to this one was meant, or the nearest n, or nothing.
+
+    cutoff: how alike they must be at least, from 0 to 1.
+    """
+    close = difflib.get_close_matches(name, list(names), n, cutoff)
+    return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 
 def weighted(text: str, table: Mapping[str, Any], kind: str) -> dict[str, tuple[Any, float]]:

@@ -14,6 +14,7 @@ import pytest
 import torch
 import yaml
 
+from sparring import cli
 from sparring.cli import main
 from sparring.folder import RunFolder
 
@@ -132,6 +133,17 @@ def test_asked_to_stop_it_saves_and_says_so(straight, tmp_path, number):
     assert f"sparring resume {run}" in said
     assert sparring("resume", run) == 0
     assert equal(state(run), state(straight[0]))
+
+
+@pytest.mark.parametrize(("name", "kept"), [("train", True), ("resume", True), ("lab", False), ("evaluate", False)])
+def test_stopped_at_once_it_speaks_of_checkpoints_where_there_are_some(name, kept, monkeypatch, capsys):
+    def interrupted(argv):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(cli.COMMANDS, name, interrupted)
+    assert sparring(name) == 130
+    said = capsys.readouterr().err
+    assert said.startswith("sparring: stopped at once") and ("checkpoint" in said) == kept
 
 
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(straight, tmp_path, capsys):
@@ -271,8 +283,8 @@ def spoiled(tmp_path):
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        ("trian ring", "did you mean train"),
-        ("train ring --smaples 10", "did you mean --samples"),
+        ("trian ring", "did you mean 'train'"),
+        ("train ring --smaples 10", "did you mean '--samples'"),
         ("train rnig", "did you mean 'ring'"),
         ("train {}/nowhere", "no file or folder here"),
         ("train {}/empty", "empty"),
@@ -284,6 +296,7 @@ def spoiled(tmp_path):
         ("train ring --penalties wgan_gp", "no weight"),
         ("train ring --augment colour", "color"),
         ("train faces --size 33", "nearest"),
+        ("train ring --preset=", "--preset is given no name; there are scratchgan"),
         ("train ring --samples -5", "must be above 0"),
         ("train ring --threads -1", "--threads -1 must be above 0, or 0 for all cores"),
         *((f"train ring --{name}_every 0", f"--{name}_every 0 must be above 0") for name in EVERY),
