@@ -149,6 +149,8 @@ def test_what_is_measured_by_hand_between_stop_and_resume_decides_nothing(tmp_pa
 
     by_hand = [row for row in rows(run, "evaluations.jsonl") if "by" in row]
     assert [row["data"] for row in by_hand] == ["grid"] * 4 + ["ring"]
+    assert sparring("report", run) == 0
+    assert "grid · heldout" in (run / "report.html").read_text()
     own = lambda of: [row for row in rows(of, "evaluations.jsonl") if "by" not in row]
     assert own(run) == own(straight)
     assert findings(run) == findings(straight)
