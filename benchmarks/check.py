@@ -3,6 +3,7 @@
 python benchmarks/check.py              every proof (hours)
 python benchmarks/check.py ring grid    these
 python benchmarks/check.py --more ring  only the seeds that results/ring.json does not hold yet
+python benchmarks/check.py --judge      trains nothing: judges anew the seeds that results/ holds
 python benchmarks/check.py --list       what there is, and what each must reach
 
 MNIST is read from mnist-train.npz in the folder that SPARRING_DATA names.
@@ -72,6 +73,7 @@ def main() -> int:
     p.add_argument("--list", action="store_true")
     p.add_argument("--seeds", type=int, help="fewer or more seeds than the proof asks for")
     p.add_argument("--more", action="store_true", help="keep the seeds of the same command that results/ holds already")
+    p.add_argument("--judge", action="store_true", help="train nothing: judge anew the seeds that results/ holds")
     p.add_argument("--keep", type=Path, help="keep the runs' folders here")
     args = p.parse_args()
     if unknown := [name for name in args.proofs if name not in PROOFS]:
@@ -81,6 +83,8 @@ def main() -> int:
             print(f"{name:16s} {proof.seeds} seeds of: sparring train {' '.join(proof.options)}   {proof.bars}")
         return 0
     asked = args.proofs or list(PROOFS)
+    if args.judge:
+        return not all([judge(name, PROOFS[name]) for name in asked])
     absent = [name for name in asked if (of := PROOFS[name].options[0]).endswith(".npz") and not Path(of).exists()]
     for name in absent:
         print(f"{name}: left out; there is no {PROOFS[name].options[0]} (SPARRING_DATA names its folder)", flush=True)
@@ -102,19 +106,44 @@ def prove(name: str, proof: Proof, args: argparse.Namespace) -> bool:
         with ThreadPoolExecutor(at_once) as pool:
             fresh = list(pool.map(lambda seed: one(name, proof, seed, place), missing))
     runs = sorted([*known.values(), *fresh], key=lambda run: run["seed"])
-    held = all(run["held"] for run in runs)
+    told = verdict(proof, runs)
     spread = record.over_seeds([run["reached"] for run in runs], proof.bars)
     document = {
         "proof": name,
         "command": command,
         "bars": proof.bars,
-        "held": held,
+        **told,
         "over_seeds": spread,
         "seeds": runs,
     }
     record.write(name, document, proof.threads)
-    print(f"{name}: {'held' if held else 'MISSED'}  {json.dumps(spread)}", flush=True)
-    return held
+    print(f"{name}: {in_words(told, runs)}  {json.dumps(spread)}", flush=True)
+    return told["held"]
+
+
+def verdict(proof: Proof, runs: list[dict]) -> dict:
+    """How many seeds the proof asks for, and whether it held: all of these reached every bar, and any others too."""
+    shown = {run["seed"] for run in runs} >= set(range(proof.seeds))
+    return {"seeds_asked": proof.seeds, "held": shown and all(run["held"] for run in runs)}
+
+
+def in_words(told: dict, runs: list[dict]) -> str:
+    """held, MISSED, or not shown, by how many seeds of those asked for."""
+    reached = sum(run["held"] for run in runs)
+    word = "held" if told["held"] else "MISSED" if reached < len(runs) else "NOT SHOWN"
+    return f"{word} ({reached} of {len(runs)} seeds reached every bar, {told['seeds_asked']} asked)"
+
+
+def judge(name: str, proof: Proof) -> bool:
+    """Judges anew what results/NAME.json holds, and leaves the rest of it as it is."""
+    document = record.known(name)
+    if not document:
+        print(f"{name}: nothing in results/", flush=True)
+        return False
+    told = verdict(proof, document["seeds"])
+    record.keep(name, document | told)
+    print(f"{name}: {in_words(told, document['seeds'])}", flush=True)
+    return told["held"]
 
 
 def one(name: str, proof: Proof, seed: int, place: Path) -> dict:

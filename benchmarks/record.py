@@ -32,7 +32,7 @@ def seeds_of(name: str, command: str) -> list[dict[str, Any]]:
 
 
 def write(name: str, document: dict[str, Any], threads: int | None = None) -> None:
-    """results/NAME.json, written aside and renamed: the document, and on what day, with what and on what it was made.
+    """results/NAME.json: the document, and on what day, with what and on what it was made.
 
     threads: of the runs, where this process has others.
     """
@@ -41,7 +41,12 @@ def write(name: str, document: dict[str, Any], threads: int | None = None) -> No
         "versions": {"sparring": sparring.__version__, "torch": torch.__version__, "python": platform.python_version()},
         "hardware": machine.hardware(torch.device("cpu")) | ({"threads": threads} if threads else {}),
     }
-    text = json.dumps(strict(document | made), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    keep(name, document | made)
+
+
+def keep(name: str, document: dict[str, Any]) -> None:
+    """results/NAME.json as it is given, written aside and renamed."""
+    text = json.dumps(strict(document), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     RunFolder(RESULTS).write(f"{name}.json", lambda aside: aside.write_text(text, encoding="utf-8"))
 
 

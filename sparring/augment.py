@@ -9,7 +9,6 @@ parameters for a batch like x, each transformation of each sample with probabili
 """
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from functools import reduce
 from math import pi
 from typing import Any
@@ -19,6 +18,7 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
 from sparring import parallel
+from sparring.names import nearest
 from sparring.schedules import Schedule
 from sparring.turns import Augment, Glass, Memory, Turn
 
@@ -339,13 +339,8 @@ def _named(text: str, table: dict[str, Layer], kind: str) -> list[Layer]:
     names = [name.strip() for name in text.split(",")]
     for name in names:
         if name not in table:
-            raise ValueError(f"{name!r} is no {kind}: any of {','.join(table)}{_near(name, table)}")
+            raise ValueError(f"{name!r} is no {kind}: any of {','.join(table)}{nearest(name, table)}")
     return [table[name] for name in table if name in names]
-
-
-def _near(name: str, table: dict[str, Any]) -> str:
-    near = get_close_matches(name, table, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def parse(text: str | None) -> Augment | None:
@@ -363,7 +358,7 @@ def parse(text: str | None) -> Augment | None:
     if not rest and any(part.strip() in POLICIES for part in name.split(",")):
         return diffaugment(name)
     choices = f"{', '.join(AUGMENTS)}, or any of {','.join(POLICIES)}"
-    raise ValueError(f"{text!r} is no augmentation: {choices}{_near(name, AUGMENTS | POLICIES)}")
+    raise ValueError(f"{text!r} is no augmentation: {choices}{nearest(name, AUGMENTS | POLICIES)}")
 
 
 def _argument(text: str) -> tuple[str, Any]:

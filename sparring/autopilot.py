@@ -190,6 +190,12 @@ def forget(run: Run) -> None:
     run.folder.write_rows("findings.jsonl", run.findings)
 
 
+def forget_the_last(run: Run) -> None:
+    """Forgets the run's own evaluation at its end, which comes after the last checkpoint and is made anew."""
+    rows = run.folder.rows("evaluations.jsonl")
+    run.folder.write_rows("evaluations.jsonl", [r for r in rows if r["seen"] < run.state.seen or "by" in r])
+
+
 # -- enough -----------------------------------------------------------------------------------------------------------
 
 
@@ -199,9 +205,15 @@ def watched(run: Run) -> str:
     return name or ("coverage" if isinstance(run.data.spec.x, Vector) else "fid")
 
 
+def judged(run: Run) -> list[stopping.Measured]:
+    """That measure in the run's own evaluations; what `sparring evaluate` has added, of any data, decides nothing."""
+    own = [row for row in run.folder.rows("evaluations.jsonl") if "by" not in row]
+    return stopping.series(own, watched(run))
+
+
 def best_seen(run: Run) -> int | None:
     """Where the run was best by that measure."""
-    leader = stopping.best(stopping.series(run.folder.rows("evaluations.jsonl"), watched(run)))
+    leader = stopping.best(judged(run))
     return leader.seen if leader else None
 
 
@@ -217,7 +229,7 @@ def better(run: Run, one: dict[str, Any], other: dict[str, Any]) -> bool:
 def enough(run: Run) -> bool:
     """Whether the newest evaluation is the best so far; and if it is enough, says why or begins to settle."""
     r, seen, why = run.recipe, run.state.seen, ""
-    measured = stopping.series(run.folder.rows("evaluations.jsonl"), watched(run)) if run.first else []
+    measured = judged(run) if run.first else []
     if r.stop == "target":
         why = stopping.reached(measured, float((r.target or "").partition("=")[2]))
     if r.stop == "plateau" and not settling(run):

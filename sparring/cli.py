@@ -6,7 +6,6 @@ Exit status: 0 done, 1 failed while running (what was made is kept), 2 the reque
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import re
@@ -45,14 +44,12 @@ class Parser(ArgumentParser):
         message = self._plain(" ".join(message.split()))
         if unknown := re.findall(r"(?<!\S)--[\w-]+", message):
             options = [o for action in self._actions for o in action.option_strings]
-            close = [difflib.get_close_matches(u, options, n=1) for u in unknown if u not in options]
-            if found := [c[0] for c in close if c]:
-                message += f"; did you mean {', '.join(found)}?"
+            message += "".join(nearest(u, options) for u in unknown if u not in options)
         print(f"sparring: {message}", file=sys.stderr)
         raise SystemExit(2)
 
     def part(self, parts: dict[str, str]) -> None:
-        """Shows options under titles: each title from the option of its key on."""
+        """Shows options under titles, each title from the option of its key on; and what may be chosen, as {a,b}."""
         flat: Any = self._action_groups[-1]
         group: Any = flat
         for action in list(flat._group_actions):
@@ -60,6 +57,8 @@ class Parser(ArgumentParser):
                 group = self.add_argument_group(parts[action.dest])
             flat._group_actions.remove(action)
             group._group_actions.append(action)
+            if choices := _choices(action):  # jsonargparse shows them where None is not among them
+                action.metavar = f"{{{','.join(choices)}}}"
 
     def _plain(self, message: str) -> str:
         """What jsonargparse says of a value or of nothing given, in the words of the other refusals."""
@@ -68,12 +67,17 @@ class Parser(ArgumentParser):
             return f"{missing[1].upper()} is missing: {actions[missing[1]].help}"
         if refused := re.fullmatch(r'Parser key "(\w+)": .*(?:Given|Got) value: (.*)', message):
             name, value = refused.groups()
-            kind = getattr(actions.get(name), "_typehint", None)
-            choices = [c for k in (kind, *get_args(kind)) for c in get_args(k) if isinstance(c, str)]
+            kind, choices = getattr(actions.get(name), "_typehint", None), _choices(actions.get(name))
             number = "whole number" if int in (kind, *get_args(kind)) else "number"
             told = f"{'--' if len(name) > 1 else '-'}{name} {value!r} is "
             return told + (f"none of {', '.join(choices)}{nearest(value, choices)}" if choices else f"no {number}")
         return re.sub(r'^Parser key "(\w+)": ', r"--\1: ", message)
+
+
+def _choices(action: Any) -> list[str]:
+    """The words that an option takes, where it takes only some."""
+    kind = getattr(action, "_typehint", None)
+    return [c for k in (kind, *get_args(kind)) for c in get_args(k) if isinstance(c, str)]
 
 
 class Help(DefaultHelpFormatter):
@@ -167,7 +171,7 @@ def sample(argv: Sequence[str]) -> int:
 
 
 def evaluate(argv: Sequence[str]) -> int:
-    """measure a run's generator, or a folder of samples, against held-out data"""
+    """measure a run's generator against held-out data, or a folder of samples against all of the data"""
     p = _parser("evaluate", evaluate)
     p.add_argument("--against", type=str, help="the data (default: what the run was trained on)")
     p.add_argument("-n", type=int, default=5000, help="samples of each side, at most")
@@ -179,7 +183,7 @@ def evaluate(argv: Sequence[str]) -> int:
     )
     p.add_argument("--copies", type=str, help="look for copies of training samples; a file for the suspicious pairs")
     p.add_argument("--sweep", type=str, help="of a run that writes: LM scores over temperatures; a file for the curve")
-    p.add_argument("--beside", type=str, help="runs that foresee, such as regressions, to hold against the same frames")
+    p.add_argument("--beside", type=str, help="other runs that foresee, with commas between, of the same frames")
     p.add_argument(
         "--extractor",
         type=str,
@@ -245,7 +249,9 @@ def lab(argv: Sequence[str]) -> int:
         rows = [{"name": name, "about": about} for name, about in experiments.EXPERIMENTS.items()]
         return _print(rows if args.json else {"lines": [f"{r['name']:19s} {r['about']}" for r in rows]}, args.json)
     done = experiments.session(names, Path(args.out), args.seed, None if args.json else partial(print, flush=True))
-    return _print(done.rows(), True) or done.status if args.json else done.status
+    if args.json:
+        _print(done.rows(), True)
+    return done.status
 
 
 def worlds(argv: Sequence[str]) -> int:
@@ -284,9 +290,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"sparring {__version__}")
         return 0
     if argv[0] not in COMMANDS:
-        close = difflib.get_close_matches(argv[0], COMMANDS, n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        print(f"sparring: {argv[0]!r} is none of {', '.join(COMMANDS)}{hint}", file=sys.stderr)
+        print(f"sparring: {argv[0]!r} is none of {', '.join(COMMANDS)}{nearest(argv[0], COMMANDS)}", file=sys.stderr)
         return 2
     try:
         status = COMMANDS[argv[0]](argv[1:])
@@ -298,7 +302,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except KeyboardInterrupt:
-        print("sparring: stopped at once; the last checkpoint is kept", file=sys.stderr)
+        kept = "; the last checkpoint is kept" if argv[0] in ("train", "resume") else ""
+        print(f"sparring: stopped at once{kept}", file=sys.stderr)
         return 130
     except Exception as error:
         status = _status(error)
@@ -340,7 +345,10 @@ def _presets(argv: Sequence[str]) -> Iterator[str]:
         if option != "--preset":
             yield word
             continue
-        name = name if equals else next(words, "")
+        if not equals:
+            name = next(words, "")
+        if not name:
+            raise RequestError(f"--preset is given no name; there are {', '.join(PRESETS)}")
         if name not in PRESETS:
             raise RequestError(f"--preset {name!r} is none of {', '.join(PRESETS)}{nearest(name, PRESETS)}")
         yield from ("--config", str(PRESETS[name]))

@@ -77,10 +77,14 @@ def look_deep(folder: Path) -> list[Finding]:
     from .autopilot import replayed, take
     from .remedies import Act
     from .settings import Recipe
+    from .spaces import Tokens
+    from .train import pathwise
 
     r = Recipe.of(RunFolder(folder).recipe())
     device = machine.pick(r.device, r.threads)
     data = run_room.open_data(r)
+    if isinstance(data.spec.x, Tokens):
+        raise RequestError(f"--deep follows gradients through samples, and {folder} writes tokens: leave it out")
     here = run_room.Run(
         r, RunFolder(folder), data, recipe.method(r, data.spec), run_room.begin(r, data, device), device
     )
@@ -106,13 +110,15 @@ def look_deep(folder: Path) -> list[Finding]:
     away, turning = [v for v in values if v.real < 0], [v for v in values if abs(v.imag) > abs(v.real)]
     size = lambda v: f"{v.real:.3g}{v.imag:+.3g}i"
     before, after = (way.cosine[way.alpha.index(a)] for a in (0.95, 1.05))
+    route = "" if m.generator_loss is pathwise else "; G's loss without its route, as if by pathwise"
     attracted = "play comes back to it from either side" if before > 0 > after else "play does not come back to it"
     return [
         Finding(
             "deep: eigenvalues",
             s.seen,
             f"the {len(values)} largest of the game's Jacobian are {', '.join(map(size, values))}",
-            f"{len(away)} have a negative real part (play runs away there), {len(turning)} turn more than they pull",
+            f"{len(away)} have a negative real part (play runs away there), {len(turning)} turn more than they pull"
+            + route,
             "note",
         ),
         Finding(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -15,8 +16,9 @@ from torch import Tensor
 from torch.nn import Module
 from torch.nn.functional import logsigmoid
 
-from .train import Batch, Method, State
-from .turns import Look, Turn, each
+from .chance import seeded
+from .train import Batch, Method, State, look, price_of_move, price_of_turn
+from .turns import Move, Turn, each
 
 
 class Path(NamedTuple):
@@ -36,21 +38,32 @@ class Gap(NamedTuple):
 
 
 def field(m: Method, s: State, x: Tensor, c: Tensor | None, z: Tensor, graph: bool = False) -> Tensor:
-    """v of the mean losses over this batch, penalties and all, as one vector; `graph` for a further derivative."""
-    theta, psi = (list(net.parameters()) for net in (s.G, s.D))
-    real, fake = x.detach().requires_grad_(), s.G(z, c).to(x.dtype)
-    d_real, d_fake = s.D(real, c).to(x.dtype), s.D(fake, c).to(x.dtype)
-    turn = Turn(Look(s.D, lambda x: x), c, real, fake, d_real, d_fake, dict(s.memory), s.seen)
+    """v of the mean losses over this batch, as one vector; `graph` for a further derivative.
 
-    loss_D = each(m.loss.critic(d_real, d_fake)).mean()
-    for penalty, weight in m.penalties:
-        if w := weight(s.seen):
-            loss_D = loss_D + w * penalty(turn).mean()
-    loss_G = each(m.loss.generator(d_real, d_fake)).mean()
+    The losses are all that either player is charged at `s.seen`, with the chance of the next step: penalties, terms,
+    pulls, what varies the loss, the glass, what is fed.  G's is that of `train.pathwise`, whatever the route.  Unlike
+    those of a step, the losses have a gradient in the other player as well, which the Jacobian of v needs.
+    """
+    m = m if m.vary is None else replace(m, loss=m.vary(m.loss, s.seen))
+    theta, psi = (list(net.parameters()) for net in (s.G, s.D))
+    memory, chance = dict(s.memory), lambda name: seeded(x.device, "turn", m.seed, s.seen, name, 0, 0)
+
+    with chance("D"):
+        D, fed = look(m, s, x), m.feed(s.G, c, s.seen)
+        real, fake = x.detach().requires_grad_(), s.G(z, fed).to(x.dtype)
+        loss_D, _ = price_of_turn(m, Turn(D, c, real, fake, D(real, c), D(fake, fed), memory, s.seen))
+    with chance("G"):
+        D, fed = look(m, s, x), m.feed(s.G, c, s.seen)
+        fake = s.G(z, fed).to(x.dtype)
+        loss_G, _ = price_of_move(m, Move(s.G, D, z, c, fed, x, fake, D(x, c), D(fake, fed), memory, s.seen))
+    pulled = lambda net, name: sum(w * pull(net, name, memory) for pull, weight in m.pulls if (w := weight(s.seen)))
 
     slopes = [
         torch.autograd.grad(loss, params, create_graph=graph, retain_graph=True, materialize_grads=True)
-        for loss, params in ((loss_G, theta), (loss_D, psi))
+        for loss, params in (
+            (each(loss_G).mean() + pulled(s.G, "G"), theta),
+            (each(loss_D).mean() + pulled(s.D, "D"), psi),
+        )
     ]
     return torch.cat([g.flatten() for part in slopes for g in part])
 

@@ -9,14 +9,16 @@ import torch
 
 
 class DeviceError(ValueError):
-    """A device that is not here."""
+    """A device that is not here, or cannot be used so."""
 
 
 def pick(name: str, threads: int) -> torch.device:
     """The device of that name (auto: the first GPU, or else the CPU); threads above 0 are set.
 
-    Raises DeviceError where there is no such device.
+    Raises DeviceError where there is no such device, or a number of threads that is none.
     """
+    if threads < 0:
+        raise DeviceError(f"--threads {threads} must be above 0, or 0 for all cores")
     if threads:
         torch.set_num_threads(threads)
     if name == "auto":

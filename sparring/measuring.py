@@ -101,7 +101,8 @@ def evaluate(asked: Asked) -> dict[str, Any]:
     for report in reports(asked, run, sides, wanted, named, device):
         found.append(report)
         if run:
-            run.folder.append("evaluations.jsonl", {"seen": run.card["seen"], "player": "average", **report})
+            row = {"seen": run.card["seen"], "player": "average", "by": "evaluate", **report}
+            run.folder.append("evaluations.jsonl", row)
     found[0]["notes"] += sides.notes
     for name, x in others.items():
         found[0]["beside"][name] = ahead(sides.real, x, sides.c, sides.data.world)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -26,10 +27,13 @@ def find(table: Mapping[str, Any], name: str, kind: str) -> Any:
     return table[name]
 
 
-def nearest(name: str, names: Iterable[str]) -> str:
-    """The words that ask whether the name nearest to this one was meant, or nothing."""
-    close = difflib.get_close_matches(name, list(names), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+def nearest(name: str, names: Iterable[str], n: int = 1, cutoff: float = 0.6) -> str:
+    """The words that ask whether the name nearest to this one was meant, or the nearest n, or nothing.
+
+    cutoff: how alike they must be at least, from 0 to 1.
+    """
+    close = difflib.get_close_matches(name, list(names), n, cutoff)
+    return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 
 def weighted(text: str, table: Mapping[str, Any], kind: str) -> dict[str, tuple[Any, float]]:
@@ -37,14 +41,21 @@ def weighted(text: str, table: Mapping[str, Any], kind: str) -> dict[str, tuple[
     found = {}
     for part in filter(None, text.split(",")):
         name, _, weight = part.rpartition("=")
-        thing = find(table, name or part, kind)
-        try:
-            found[name] = thing, float(weight)
-        except ValueError:
-            raise RequestError(
-                f"{kind} {part!r} has no weight; write NAME=WEIGHT, such as {next(iter(table))}=1"
-            ) from None
+        thing, value = find(table, name or part, kind), number(weight)
+        if value is None:
+            said = f"has a weight that is no number, {weight!r}" if name else "has no weight"
+            raise RequestError(f"{kind} {name or part!r} {said}; write NAME=WEIGHT, such as {next(iter(table))}=1")
+        found[name] = thing, value
     return found
+
+
+def number(text: str) -> float | None:
+    """A finite number as it is written, or None."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 @contextmanager

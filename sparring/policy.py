@@ -32,9 +32,9 @@ class Returns(NamedTuple):
     """What a token is worth: R_t = r_t + discount R_{t+1}, above what is usual."""
 
     reward: Reward = REWARDS["sigmoid"]
-    discount: float = 0.2
+    discount: float = 0.23
     baseline: Baseline = "mean"  # of all tokens, of those at the same place ("step"), or 0 ("none")
-    decay: float = 0.9  # the share of the baseline that a batch leaves
+    decay: float = 0.08  # the share of the baseline that a batch leaves
     entropy: float = 0.0  # paid for each nat of surprise
 
 

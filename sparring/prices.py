@@ -4,7 +4,7 @@ from typing import Any
 
 from . import augment, penalties
 from .losses import LOSSES, Loss, smoothed
-from .names import RequestError, find, requested, weighted
+from .names import RequestError, find, number, requested, weighted
 from .settings import Recipe
 from .terms import TERMS
 
@@ -18,8 +18,10 @@ def loss(r: Recipe) -> Loss:
         return find(LOSSES, name, "loss")
     if name != "smoothed":
         raise RequestError(f"--loss {r.loss}: smoothed alone takes a number, the label of reals; write --loss {name}")
+    if (alpha := number(label)) is None:
+        raise RequestError(f"--loss {r.loss}: give a label above 0.5, such as smoothed=0.9")
     with requested():
-        return smoothed(float(label))
+        return smoothed(alpha)
 
 
 def named_terms(r: Recipe) -> dict[str, tuple[Any, float]]:

@@ -11,7 +11,7 @@ from torch.nn import Module
 
 from . import asked as asking
 from . import data as data_room
-from . import generators, show, tunes, worlds
+from . import generators, show, tables, tunes, worlds
 from . import report as report_room
 from .folder import RunFolder
 from .names import RequestError
@@ -194,11 +194,13 @@ def foresee(run: Path, G: Module, spec: Spec, card: dict[str, Any], asked: Asked
 
 def compare(runs: list[Path], out: Path) -> dict[str, Any]:
     """Runs side by side, as a page and as rows."""
+    if len(runs) < 2:
+        raise RequestError(f"compare lays runs side by side: give two or more; of one, sparring report {runs[0]}")
     for run in runs:
         RunFolder(run).recipe()
     rows = report_room.compare(runs)
     page = report_room.write_comparison(runs, out)
-    return {"rows": rows, "page": str(page), "lines": [*map(str, rows), f"page: {page}"]}
+    return {"rows": rows, "page": str(page), "lines": [*tables.of_runs(rows), f"page: {page}"]}
 
 
 def report(run: Path) -> dict[str, Any]:

@@ -160,17 +160,8 @@ def method(r: Recipe, spec: Spec | None = None) -> Method:
 
     spec: of the data, where G is to interpolate conditions.
     """
-    assert (
-        r.samples
-        and r.lr
-        and r.lr_D
-        and r.settle
-        and r.lr_end is not None
-        and r.gamma_end
-        and r.beta2
-        and r.r1 is not None
-    )
-    assert r.r2 is not None
+    assert r.samples and r.lr and r.lr_D and r.lr_end is not None and r.settle and r.beta2 is not None
+    assert r.gamma_end and r.r1 is not None and r.r2 is not None
     weights = [
         (penalty, geometric(gamma, gamma * r.gamma_end, 0.7 * r.samples))
         for penalty, gamma in ((penalties.r1, r.r1), (penalties.r2, r.r2))

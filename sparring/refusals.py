@@ -1,11 +1,12 @@
 """What no run could use, what contradicts itself, what is likely a mistake; and the way out of each."""
 
+import math
 import os
 from collections.abc import Iterator
 
 from . import augment, penalties, ways
 from .metrics import MEASURES
-from .names import RequestError, find, nearest, requested
+from .names import RequestError, find, nearest, number, requested
 from .nets import sizes
 from .nets.blocks import pyramid
 from .prices import loss, named_penalties, named_terms
@@ -51,9 +52,13 @@ def check(r: Recipe) -> None:
         augment.parse(r.augment)
         if r.size is not None:
             pyramid(r.size)
+    for name, value in r.asdict().items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise RequestError(f"--{name} {value} must be a finite number")
     counts = ("size", "width", "samples", "batch", "micro", "critic_steps", "group", "pack", "patience")
     counts += ("generator_steps", "length", "evaluate_n", "evaluate_final")
-    amounts = ("tau", "tau_end", "rollouts", "minutes", "lr", "lr_D", "clip", "gamma_end", "settle", "top_k")
+    counts += ("log_every", "sample_every", "evaluate_every", "checkpoint_every")
+    amounts = ("ratio", "tau", "tau_end", "rollouts", "minutes", "lr", "lr_D", "clip", "gamma_end", "settle", "top_k")
     for name in (*counts, "patches", "past", *amounts):
         value = getattr(r, name)
         if value is not None and not value > 0:
@@ -153,6 +158,8 @@ def contradictions(r: Recipe) -> Iterator[str]:
         yield "--adversarial 0 leaves G nothing to learn from: give --terms, such as feature_matching=1"
     if r.forcing and (compared := [name for name in terms if name in ("energy", "l1", "l2", "gradients")]):
         yield f"--terms {compared[0]} compares with the frame that followed the real past, not G's own: drop --forcing"
+    if r.stop == "plateau" and r.tau_end not in (None, r.tau):
+        yield f"--tau_end {r.tau_end:g} is that of the whole run, and --stop plateau may end it sooner: drop one"
     if r.clip and r.spectral != "none":
         yield "--clip and --spectral each bound D's weights, and clipping would bound what is then divided: drop one"
     compared = r.mismatch or r.contrast or any(map(penalties.pairing, named_penalties(r)))
@@ -189,10 +196,8 @@ def aim(r: Recipe) -> None:
     known = [*MEASURES, *TRUTHS] if r.data in WORLDS else list(MEASURES)
     if name not in known:
         raise RequestError(f"--target {r.target!r}: {name!r} is none of {', '.join(known)}{nearest(name, known)}")
-    try:
-        float(value or 0)
-    except ValueError:
-        raise RequestError(f"--target {r.target!r}: {value!r} is no number; write NAME=VALUE, such as fid=2") from None
+    if number(value or "0") is None:
+        raise RequestError(f"--target {r.target!r}: {value!r} is no number; write NAME=VALUE, such as fid=2")
 
 
 def warnings(r: Recipe) -> list[str]:

@@ -20,7 +20,6 @@ Remedy = Callable[[Method, int], Method]  # the method, and the samples seen
 MOST = 4  # acts in one run
 STRONGEST = 100.0  # weight of r1 and r2 that a remedy may set, or the first weight if that is more
 SLOWEST = 1 / 64  # share of the first rates that remedies may leave
-PERTURBED = 0.4  # p of a fixed augmentation
 
 
 class Act(NamedTuple):
@@ -95,7 +94,7 @@ def augmented(m: Method, seen: int) -> Method:
 
 
 def clearer(m: Method, seen: int) -> Method:
-    """Every transformation with probability .4 at most, at which none leaks; or no augmentation at all."""
+    """No augmentation: what leaks through it is not drawn any more."""
     return replace(m, augment=None, watch=()) if m.augment is not None else m
 
 
@@ -210,13 +209,25 @@ def tail(at: int, samples: int) -> int:
 
 
 def settled(m: Method, at: int, samples: int) -> Method:
-    """From `at` on, every schedule runs to its end at `samples` within `tail`: the rates fall, the players settle."""
+    """From `at` on, every schedule runs to its end at `samples` within `tail`: the rates fall, the players settle.
+
+    All but the half-life of the average, a share of what was seen, and what a route has of its own.
+    """
     over = tail(at, samples)
     clock = lambda seen: seen if seen <= at else min(at + round((seen - at) * (samples - at) / over), samples)
     quick = lambda schedule: lambda seen: schedule(clock(seen))
     each = lambda charges: tuple((f, quick(w)) for f, w in charges)
+    vary, augment, feed = m.vary, m.augment, m.feed
     late = replace(m, lr_G=quick(m.lr_G), lr_D=quick(m.lr_D), beta2=quick(m.beta2), adversarial=quick(m.adversarial))
-    return replace(late, penalties=each(m.penalties), terms=each(m.terms), pulls=each(m.pulls))
+    return replace(
+        late,
+        penalties=each(m.penalties),
+        terms=each(m.terms),
+        pulls=each(m.pulls),
+        vary=vary and (lambda loss, seen: vary(loss, clock(seen))),
+        augment=augment and (lambda x, memory, seen: augment(x, memory, clock(seen))),
+        feed=lambda G, c, seen: feed(G, c, clock(seen)),
+    )
 
 
 def replay(m: Method, acts: Sequence[Act], samples: int, usual: Method | None = None) -> Method:

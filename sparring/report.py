@@ -19,7 +19,7 @@ def write(run: str | Path) -> Path:
     r = read(Path(run))
     evaluations = latest(r.evaluations)
     body = (
-        f'<header><p class="eyebrow">sparring · <b>{e(r.name)}</b>{started(r)}</p><h1>{e(title(r))}</h1>'
+        f'<header><p class="eyebrow">sparring · <b>{e(r.name)}</b></p><h1>{e(title(r))}</h1>'
         f'<p class="verdict">{verdict(r)}</p>{figures(r)}</header>'
         + section("Findings", findings(r))
         + section("Samples", film(r.samples), about="Always from the same z, by the average generator.")
@@ -56,11 +56,6 @@ def title(r: Run) -> str:
     if condition == "past":
         return f"{data}, the next frame"
     return data + (f", by {condition}" if isinstance(condition, str) and condition not in ("", "none") else "")
-
-
-def started(r: Run) -> str:
-    began = r.card.get("started")
-    return f" · {e(str(began)[:16].replace('T', ' '))}" if isinstance(began, str) else ""
 
 
 def verdict(r: Run) -> str:

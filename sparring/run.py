@@ -77,7 +77,7 @@ def start(r: Recipe, path: Path) -> dict[str, Any]:
         data = open_data(r)
         r, reasons = recipe.plan(r, data, device)
         state = begin(r, data, device)
-        if r.samples is None or r.minutes:
+        if r.minutes:
             samples = timed(r, state, data, device)
             reasons.append(f"{r.minutes:g} minutes are about {samples:,} samples at the speed of this machine")
             r = replace(r, samples=samples)
@@ -116,7 +116,7 @@ def resume(path: Path, **changes: Any) -> dict[str, Any]:
             if run.first:
                 autopilot.forget(run)
                 if state.seen >= autopilot.end(run):
-                    folder.forget_after("evaluations.jsonl", state.seen - 1)  # the last comes after the last checkpoint
+                    autopilot.forget_the_last(run)
                 tell(f"resuming {path} at {state.seen:,} of {autopilot.end(run):,} samples")
             return play(run)
 

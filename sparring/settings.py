@@ -45,7 +45,10 @@ class Recipe:
     """most tokens of a text, its end not counted; longer lines are left out"""
 
     loss: str | None = None
-    """a loss by name (a wrong name lists them), smoothed=LABEL of reals, or module:name"""
+    """a loss: minimax, nonsaturating, matching_aware, least_squares, hinge, wasserstein, smoothed, relativistic,
+    relativistic_least_squares, relativistic_hinge, relativistic_average, relativistic_average_least_squares,
+    relativistic_average_hinge, kl, reverse_kl, pearson, squared_hellinger, jensen_shannon, gan, total_variation;
+    smoothed=LABEL of reals, or module:name"""
     r1: float | None = None
     """weight of |slope of D at real samples|^2 / 2, at the start"""
     r2: float | None = None
@@ -62,7 +65,9 @@ class Recipe:
     interpolate: float = 0.0
     """weight of G's loss at conditions half-way between two of the batch (GAN-INT)"""
     penalties: str = ""
-    """more penalties of D: NAME=WEIGHT or module:name=WEIGHT, with commas between"""
+    """more penalties of D: NAME=WEIGHT or module:name=WEIGHT, with commas between; by name r1, r2, r1_approx,
+    r2_approx, wgan_gp, zero_centred, dragan, lecam, lecam_relu, mismatch, contrast, mismatch_hard, mismatch_original,
+    consistency"""
     clip: float | None = None
     """clip D's weights to [-clip, clip] after each step (WGAN); not if left out"""
     weight_decay: float = 0.0
@@ -115,15 +120,17 @@ class Recipe:
     """how far those probabilities may be off, as a share, before a token has no say any more"""
 
     net: str = "auto"
-    """the pair of networks by name, auto, or module:name of a function (spec, prior, width) -> (G, D)"""
+    """the pair of networks: auto, vector, plain, quick, dcgan, r3gan, recurrent, gated, weighing, attentive,
+    scratchgan, frame, or module:name of a function (spec, prior, width) -> (G, D)"""
     width: int | None = None
     """channels of the networks"""
     patches: int | None = None
     """of next frames: pieces of a side; all pieces are drawn at once, and blended where they overlap; 1 = the whole"""
     forcing: float = 0.0
-    """of next frames: chance by which G is fed a frame of its own (student forcing), from half of the run on"""
+    """of next frames: chance by which G is fed a frame of its own (student forcing); it rises from 0, and is
+    reached at half of the run"""
     prior: str = "normal"
-    """what z is drawn from, by name or module:name of a class (dim)"""
+    """what z is drawn from: normal, uniform, bernoulli, truncated, sphere, mixture, or module:name of a class (dim)"""
     z: int | None = None
     """dimensions of z; of a text, beside the chance of its tokens: 0 is enough"""
     join: Literal["concat", "add", "project", "modulate"] | None = None
@@ -150,7 +157,8 @@ class Recipe:
     lr: float | None = None
     """highest learning rate of G, after a rise over the first 2 % of the run"""
     lr_D: float | None = None
-    """highest learning rate of D; the same as lr by default, a sixth of it for quick networks, twice for texts"""
+    """highest learning rate of D; the same as lr by default, a sixth of it for quick networks, half for next frames,
+    twice for texts"""
     lr_end: float | None = None
     """the share of the rates that is left at the end of the run, along half a cosine"""
     settle: float | None = None

@@ -39,6 +39,24 @@ def of_frames(found: dict[str, Any]) -> list[str]:
     return rows
 
 
+def of_runs(rows: list[dict[str, Any]]) -> list[str]:
+    """Runs side by side, a column each: how far they came, what they reached, which settings differ, what was found."""
+    part = lambda kind: dict.fromkeys(name for row in rows for name in row[kind])
+    lines = [("", [row["run"] for row in rows]), ("samples seen", [f"{row['seen']:,}" for row in rows])]
+    lines += [("minutes", ["-" if row["seconds"] is None else f"{row['seconds'] / 60:.1f}" for row in rows])]
+    for kind, title in (("metrics", "measures"), ("truth", "known truth"), ("settings", "settings that differ")):
+        lines += [(title, [""] * len(rows))] if part(kind) else []
+        for name in part(kind):
+            values = [row[kind].get(name) for row in rows]
+            better = next((v["better"] for v in values if isinstance(v, dict)), None)
+            arrow = {"lower": " ↓", "higher": " ↑"}.get(str(better), "")
+            lines.append((f"  {name}{arrow}", [_cell(v) for v in values]))
+
+    first, *widths = (max(map(len, column)) for column in zip(*([name, *cells] for name, cells in lines)))
+    table = ["  ".join([f"{name:{first}s}", *map(str.rjust, cells, widths)]).rstrip() for name, cells in lines]
+    return [*table, *(f"findings of {row['run']}: {', '.join(row['findings']) or 'none'}" for row in rows)]
+
+
 def of_copies(search: dict[str, Any]) -> list[str]:
     """The verdict, how often each way of copying is suspected, and where the pairs are."""
     rows = ["", f"  {search['verdict']}", f"    {'way of copying':16s} suspicious   held-out   by chance once in"]
@@ -50,6 +68,12 @@ def of_copies(search: dict[str, Any]) -> list[str]:
     if search["c_t"]:
         rows.append(f"    c_t              {_number(search['c_t'])}   below -3 is copying")
     return [*rows, f"    {search['shown']}: {search['sheet']}"]
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, dict):
+        return _number(value).strip()
+    return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _number(m: dict[str, Any]) -> str:

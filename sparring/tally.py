@@ -13,6 +13,10 @@ class Tally:
     """Means over all samples between two lines of the log; nothing waits for a device before a line is due."""
 
     def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Begins anew, with nothing gathered and nothing carried."""
         self.steps: list[tuple[int, dict[str, Tensor]]] = []  # (samples seen before it, mean of each number)
         self.carried: dict[str, Tensor] = {}  # name -> (steps,), from before a stop
         self.since, self.samples = time.monotonic(), 0
@@ -29,7 +33,7 @@ class Tally:
         rate = self.samples / max(time.monotonic() - self.since, 1e-9)
         rates = {"G/lr": m.lr_G(s.seen), "D/lr": m.lr_D(s.seen), "images_per_second": rate}
         memory = {k: v.item() for k, v in s.memory.items() if v.ndim == 0}
-        self.__init__()
+        self.clear()
         return dict(zip(gathered, means.tolist())) | rates | memory
 
     def first_lost(self) -> tuple[int, list[str]] | None:

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from sparring import keeping, remedies, stopping
+from sparring import run as trainer
 from sparring.cli import main
 from sparring.folder import RunFolder
 from sparring.generators import load_generator
@@ -124,6 +125,40 @@ def test_a_plateau_ends_a_run_and_the_best_checkpoint_stays(tmp_path, capsys):
     assert equal(state(resumed), state(run))
 
 
+def test_what_is_measured_by_hand_between_stop_and_resume_decides_nothing(tmp_path, monkeypatch):
+    straight, run = tmp_path / "straight", tmp_path / "run"
+    often = ["--evaluate_every", 640, "--log_every", 640, "--sample_every", 640, "--checkpoint_every", 640]
+    begin = ["train", "ring", "--samples", 200_000, *SHORT, "--stop", "plateau", "--patience", 1000, "--lr", 1e-9]
+    assert sparring(*begin, *often, "--run", straight) == 0
+
+    sheet = trainer.draw_sheet
+
+    def interrupted(of):
+        sheet(of)
+        if of.state.seen == 1920:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(trainer, "draw_sheet", interrupted)
+    assert sparring(*begin, *often, "--run", run) == 128 + signal.SIGTERM
+    monkeypatch.undo()
+    for seed in range(4):
+        assert sparring("evaluate", run, "--against", "grid", "-n", 100, "--seed", seed) == 0
+    assert sparring("resume", run) == 0
+    assert sparring("evaluate", run, "-n", 100) == 0
+    assert sparring("resume", run) == 0  # of a run that is over: only its last measure is made anew
+
+    by_hand = [row for row in rows(run, "evaluations.jsonl") if "by" in row]
+    assert [row["data"] for row in by_hand] == ["grid"] * 4 + ["ring"]
+    assert sparring("report", run) == 0
+    assert "grid · heldout" in (run / "report.html").read_text()
+    own = lambda of: [row for row in rows(of, "evaluations.jsonl") if "by" not in row]
+    assert own(run) == own(straight)
+    assert findings(run) == findings(straight)
+    assert equal(state(run), state(straight))
+    stopped = [json.loads((of / "card.json").read_text())["stopped"] for of in (run, straight)]
+    assert stopped[0] == stopped[1]
+
+
 @pytest.mark.parametrize(("anew", "kept"), [(0.5, 640), (0.39, None)])
 def test_after_a_plateau_the_best_is_kept_if_it_is_better_when_measured_anew(tmp_path, monkeypatch, anew, kept):
     run, found, during, after = tmp_path / "run", keeping.evaluate, iter([0.9]), iter([0.4, anew])
@@ -162,6 +197,7 @@ def test_a_target_ends_a_run(tmp_path, capsys):
         ("--stop target", "NAME=VALUE"),
         ("--stop target --target fdi=2", "did you mean 'fid'"),
         ("--stop target --target fid=low", "no number"),
+        ("--stop plateau --route gumbel --tau_end 0.5", "may end it sooner: drop one"),
         ("--autopilot on", "autopilot"),
         ("--patience 0", "above 0"),
     ],

@@ -345,6 +345,7 @@ def test_every_choice_is_written_out(tmp_path):
         ("--norm pixel", "none, batch, virtual"),
         ("--loss hinge=0.9", "smoothed alone takes a number"),
         ("--loss smoothed=0.3", "above 1/2"),
+        ("--loss smoothed=abc", "--loss smoothed=abc: give a label above 0.5, such as smoothed=0.9"),
         ("--net tests.test_cures:own --pack 2", "build it into yours"),
         ("--net tests.test_cures:own --terms feature_matching=1", "D.features"),
     ],

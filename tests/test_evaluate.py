@@ -253,7 +253,7 @@ def test_an_extractor_that_tells_classes_is_the_classifier():
 
 
 def test_a_measure_that_there_is_not_is_refused_with_the_nearest():
-    with pytest.raises(ValueError, match="'kld' is none of all, fid, kid.*; did you mean kid"):
+    with pytest.raises(ValueError, match="'kld' is none of all, fid, kid.*; did you mean 'kid'"):
         chosen("fid,kld")
     with pytest.raises(ValueError, match="no measure is named"):
         chosen(",")

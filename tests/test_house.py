@@ -1,11 +1,15 @@
 """The plan of the house, kept by a test: who may import whom, and how long a file may grow before we talk about it."""
 
 import ast
+import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from sparring.worlds import World
 
 ROOT = Path(__file__).parent.parent / "sparring"
 FLOORS = [  # a file imports only from floors below its own
@@ -110,6 +114,15 @@ def test_a_file_is_a_reading_of_ten_minutes(path):
 
 def test_no_room_that_everybody_enters():
     assert not {"utils", "helpers", "common", "misc"} & {p.stem for p in ROOT.rglob("*")}
+
+
+def test_the_plan_has_the_contract_of_a_world():
+    text = (ROOT.parent / "docs" / "house.md").read_text().split("class World(Protocol):")[1].split("```")[0]
+    methods = {name: v for name, v in vars(World).items() if inspect.isfunction(v) and name in ("draw", "judge")}
+    assert set(re.findall(r"^    (\w+):", text, re.M)) == set(World.__annotations__)
+    for name, method in methods.items():
+        (given,) = re.findall(rf"def {name}\((.*?)\)", text)
+        assert [word.partition("=")[0] for word in given.split(", ")] == list(inspect.signature(method).parameters)
 
 
 def test_the_command_starts_without_torch():

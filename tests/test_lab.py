@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from sparring.cli import main
 from sparring.lab import claims
 from sparring.metrics import divergences
 
-# How much of each experiment is played here; and the claims of the texts that do not hold.
+# How much of each experiment is played here; and the claims of textbooks that do not hold.
 EFFORT = {
     "divergences": 1.0,
     "optimal-critic": 0.25,
@@ -248,6 +249,11 @@ BROKEN = [
 def test_a_broken_mechanism_breaks_its_claim(broken, name, claim, monkeypatch):
     broken(monkeypatch)
     assert not found(name, claim).holds
+
+
+def test_the_page_says_in_how_many_ways_it_was_broken():
+    page = (Path(__file__).parent.parent / "docs" / "lab.md").read_text()
+    assert f"break\nthem in {len({broken for broken, _, _ in BROKEN})} ways on purpose" in page
 
 
 # The command --------------------------------------------------------------------------------------------------------

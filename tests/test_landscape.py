@@ -1,18 +1,25 @@
 """The game as a field, against games whose answers are known."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from sparring.augment import instance_noise
+from sparring.cli import main
+from sparring.folder import RunFolder
 from sparring.landscape import duality_gap, eigenvalues, field, flat, path, pour, quiet
-from sparring.losses import nonsaturating, wasserstein
-from sparring.penalties import r1, r2
+from sparring.losses import nonsaturating, top_k, wasserstein
+from sparring.penalties import decay, historical, r1, r2, wgan_gp
 from sparring.priors import Normal
 from sparring.schedules import constant
-from sparring.train import Method, State
+from sparring.terms import TERMS
+from sparring.train import Method, State, descend
+
+from .test_run import SHORT
 
 
 class Point(nn.Module):
@@ -76,6 +83,49 @@ def test_slope_penalties_pull_it_in():
         m = Method(loss=wasserstein, penalties=((r1, constant(g)), (r2, constant(g))))
         wanted = [g + np.emath.sqrt(g * g - 1), g - np.emath.sqrt(g * g - 1)]
         assert np.allclose(sorted(eigenvalues(m, s, x, None, z)), sorted(wanted), atol=1e-4)
+
+
+CHARGED = {
+    "penalties": dict(penalties=((r1, constant(0.5)), (wgan_gp, constant(2.0)))),
+    "terms": dict(terms=((TERMS["l2"], constant(3.0)),), adversarial=constant(0.5)),
+    "pulls": dict(pulls=((historical, constant(0.3)), (decay, constant(0.2)))),
+    "vary": dict(vary=top_k(constant(0.5))),
+    "augment": dict(augment=instance_noise(constant(0.7))),
+    "feed": dict(feed=lambda G, c, seen: torch.randn(len(c), 2)),
+}
+
+
+class Follower(Wave):
+    """G of a game whose condition is a point, with the same noise for either player."""
+
+    def __init__(self):
+        super().__init__()
+        self.prior = type("Fixed", (), {"sample": lambda self, n, rng=None: torch.linspace(-1, 1, 2 * n).view(n, 2)})()
+
+    def forward(self, z, c=None):
+        return self.net(z) + c
+
+
+@pytest.mark.parametrize("name", [*CHARGED, "all"])
+def test_the_field_is_what_the_players_descend(name):
+    """Against the gradients of the next step of either player, with the same noise and the same chance."""
+    every = {k: v for of in CHARGED.values() for k, v in of.items()}
+    m = Method(loss=nonsaturating, **{"penalties": (), **(every if name == "all" else CHARGED[name])})
+    torch.manual_seed(0)
+    s, x, c = State.begin(Follower(), Judge()), torch.randn(16, 2), torch.randn(16, 2)
+    s.seen = 640
+    v = field(m, s, x, c, s.G.prior.sample(16))
+    assert not s.memory  # it is looked at, and stays as it is
+
+    still = replace(m, lr_G=constant(0.0), lr_D=constant(0.0))
+    descended = []
+    for loss_of, player in ((m.generator_loss, s.G), (m.critic_loss, s.D)):
+        descend(loss_of, still, s, player, x, c)
+        descended += [p.grad.flatten() for p in player.parameters()]
+    torch.testing.assert_close(v, torch.cat(descended))
+
+    plain = Method(loss=nonsaturating, penalties=())
+    assert not torch.allclose(v, field(plain, quiet(s), x, c, s.G.prior.sample(16)))
 
 
 def test_the_largest_eigenvalues_are_those_of_the_whole_matrix():
@@ -144,3 +194,26 @@ def test_the_duality_gap_closes_where_fakes_are_real():
     before = flat(s)
     duality_gap(s, *real, draw, steps=2)
     assert torch.equal(before, flat(s))
+
+
+def test_diagnose_looks_deep_at_a_run_with_all_that_it_is_charged(tmp_path, capsys):
+    run, options = tmp_path / "run", "--terms mode_seeking=0.1 --instance_noise 0.1 --top_k 0.5 --history 0.1"
+    short = ["--samples", "640", "--width", "8", "--batch", "64", *SHORT]
+    assert main(["train", "ring", *short, *options.split(), "--run", str(run)]) == 0
+    kept = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    capsys.readouterr()
+    assert main(["diagnose", str(run), "--deep"]) == 0
+    told = capsys.readouterr().out
+    assert all(f"deep: {name}" in told for name in ("eigenvalues", "path", "duality gap"))
+    assert kept == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+
+def test_a_deep_look_at_a_run_that_writes_is_refused(tmp_path, capsys):
+    run = tmp_path / "run"
+    assert main(["train", "grammar", "--samples", "256", "--width", "8", *SHORT, "--run", str(run)]) == 0
+    assert RunFolder(run).checkpoints()
+    capsys.readouterr()
+    assert main(["diagnose", str(run), "--deep"]) == 2
+    said = capsys.readouterr()
+    assert f"--deep follows gradients through samples, and {run} writes tokens: leave it out" in said.err
+    assert said.out == ""

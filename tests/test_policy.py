@@ -6,12 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from sparring import policy
+from sparring import policy, ways
 from sparring.losses import nonsaturating
 from sparring.nets import sizes
 from sparring.policy import REWARDS, Returns, proximal, score_function, to_go
 from sparring.schedules import constant
 from sparring.sequences import closed, mask
+from sparring.settings import Recipe
 from sparring.spaces import Spec, Tokens
 from sparring.train import Method, State, step
 
@@ -40,6 +41,10 @@ def slopes(s, m, n, batch=20_000):
         loss, _ = m.generator_loss(m, s, SPACE.encode(EVERY[:1]).double(), None, z)
         total = total + flat(torch.autograd.grad(loss.sum(1).mean(), list(s.G.parameters())))
     return total / (n // batch)
+
+
+def test_what_the_command_leaves_out_is_what_the_library_leaves_out():
+    assert ways.paid(Recipe()) == Returns()
 
 
 @pytest.mark.parametrize(

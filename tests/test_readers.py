@@ -196,6 +196,8 @@ def test_help_names_the_extractors(capsys):
     told = " ".join(capsys.readouterr().out.split())
     assert ", ".join(EXTRACTORS) in told
     assert "clean (default), tf1, none" in told
+    assert "a folder of samples against all of the data" in told
+    assert "runs that foresee, with commas between" in told
 
 
 def test_a_reader_who_has_read_enough_is_no_fault(tmp_path):

@@ -58,6 +58,7 @@ def test_remedies_do_what_they_are_called():
     assert not described(remedies.unclipped(clipped, 0))["clipped"]
     assert described(remedies.faster_critic(clipped, 0))["lr_D"] == clipped.lr_G(0)
     assert described(remedies.augmented(usual, 0))["augmented"]
+    assert not described(remedies.clearer(remedies.augmented(usual, 0), 0))["augmented"]
     assert described(remedies.nearer_average(bare, 10_000))["halflife"] == 0.05 * 5000
     assert remedies.nearer_average(usual, 10**9) is usual or described(usual)["halflife"] > 0
     assert described(remedies.mismatched(usual, 0))["mismatch"] == 1
@@ -112,6 +113,23 @@ def test_settling_runs_every_schedule_to_its_end_sooner():
     falling = [quick.lr_G(seen) for seen in range(at, end + 1, 500)]
     assert falling == sorted(falling, reverse=True)
     assert tail(SAMPLES - 5, SAMPLES) == 5
+
+
+def test_settling_quickens_what_varies_the_loss_the_glass_and_what_is_fed():
+    """Each is asked, at the end that settling leaves, for what it would be at the end of the whole run."""
+    at, asked = 20_000, {"vary": [], "augment": [], "feed": []}
+    m = Method(
+        vary=lambda loss, seen: asked["vary"].append(seen) or loss,
+        augment=lambda x, memory, seen: asked["augment"].append(seen) or (lambda x: x),
+        feed=lambda G, c, seen: asked["feed"].append(seen) or c,
+    )
+    quick, times = settled(m, at, SAMPLES), (0, 9999, at, at + tail(at, SAMPLES) // 2, at + tail(at, SAMPLES))
+    for seen in times:
+        quick.vary(m.loss, seen), quick.augment(None, {}, seen), quick.feed(None, None, seen)
+    for known in asked.values():
+        assert known == [0, 9999, at, at + (SAMPLES - at) // 2, SAMPLES]
+    bare = settled(Method(), at, SAMPLES)
+    assert bare.vary is bare.augment is None
 
 
 @pytest.mark.parametrize("finding", ["critic wins", "oscillation", "clip too tight"])

@@ -180,7 +180,7 @@ def test_nothing_of_a_run_becomes_markup(run):
     rows(run / "evaluations.jsonl", [evaluation(s, **hostile, data=evil, split=evil, extractor=evil) for s in (1, 2)])
     (run / "recipe.yaml").write_text(yaml.safe_dump({"data": evil, evil: evil, "condition": evil, "x": {evil: [evil]}}))
     data = {evil: evil, "problems": {evil: [evil], "kind": 3}}
-    card = {"data": data, "versions": {evil: evil}, "hardware": evil, "started": evil}
+    card = {"data": data, "versions": {evil: evil}, "hardware": evil}
     (run / "card.json").write_text(json.dumps(card))
     (run / "samples" / "00020000.txt").write_text(evil)
 

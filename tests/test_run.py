@@ -4,7 +4,6 @@ import json
 import os
 import random
 import re
-import resource
 import signal
 import subprocess
 import sys
@@ -15,12 +14,13 @@ import pytest
 import torch
 import yaml
 
+from sparring import cli
 from sparring.cli import main
 from sparring.folder import RunFolder
-from sparring.settings import PARTS
 
 SHORT = ["--batch", "64", "--threads", "1", "--evaluate_n", "100", "--evaluate_final", "200"]
 STEPS = 64
+EVERY = ("log", "sample", "evaluate", "checkpoint")
 
 
 def sparring(*argv):
@@ -135,6 +135,17 @@ def test_asked_to_stop_it_saves_and_says_so(straight, tmp_path, number):
     assert equal(state(run), state(straight[0]))
 
 
+@pytest.mark.parametrize(("name", "kept"), [("train", True), ("resume", True), ("lab", False), ("evaluate", False)])
+def test_stopped_at_once_it_speaks_of_checkpoints_where_there_are_some(name, kept, monkeypatch, capsys):
+    def interrupted(argv):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(cli.COMMANDS, name, interrupted)
+    assert sparring(name) == 130
+    said = capsys.readouterr().err
+    assert said.startswith("sparring: stopped at once") and ("checkpoint" in said) == kept
+
+
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(straight, tmp_path, capsys):
     run = tmp_path / "run"
     subprocess.run(["cp", "-r", straight[0], run], check=True)
@@ -196,11 +207,47 @@ def test_compare_and_report(straight, tmp_path, capsys):
     assert (tmp_path / "both.html").read_text().startswith("<!")
 
 
+def test_compare_prints_a_column_a_run(straight, tmp_path, capsys):
+    ask = ["--samples", 2 * STEPS, "--lr", 0.004, *SHORT]
+    assert sparring("train", "ring", *ask, "--run", tmp_path / "other") == 0
+    capsys.readouterr()
+    runs, out = [straight[0], tmp_path / "other"], tmp_path / "both.html"
+    assert sparring("compare", *runs, "--out", out, "--json") == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert sparring("compare", *runs, "--out", out) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].split() == ["run", "other"]
+    assert said[-1] == f"page: {out}"
+    cells = {name: values for name, *values in (re.split(r"\s{2,}", line.strip()) for line in said)}
+    assert cells["samples seen"] == ["7,680", "128"]
+    assert cells["lr"] == [f"{row['settings']['lr']:.4g}" for row in rows] and cells["lr"][1] == "0.004"
+    assert cells["modes"] == [f"{row['truth']['modes']:.4g}" for row in rows]
+    assert all(" ± " in cell for cell in cells["fid ↓"]) and len(cells["fid ↓"]) == 2
+    assert not [line for line in said if "{" in line]
+
+
+def test_one_run_is_compared_with_nothing(straight, tmp_path, capsys):
+    assert sparring("compare", straight[0], "--out", tmp_path / "one.html") == 2
+    assert f"give two or more; of one, sparring report {straight[0]}" in capsys.readouterr().err
+    assert not (tmp_path / "one.html").exists()
+
+
 def test_worlds_are_listed(capsys):
     assert sparring("worlds", "--json") == 0
     assert {"ring", "grid", "digits", "stacked-digits", "faces"} <= {
         w["name"] for w in json.loads(capsys.readouterr().out)
     }
+
+
+def test_the_second_decay_may_be_nothing(tmp_path):
+    """As gradients by their sign: Adam without a memory of their squares."""
+    assert sparring("train", "ring", "--beta2", 0, "--samples", 640, *SHORT, "--run", tmp_path / "run") == 0
+    assert RunFolder(tmp_path / "run").recipe()["beta2"] == 0
+
+
+def test_resume_refuses_threads_that_are_none(straight, capsys):
+    assert sparring("resume", straight[0], "--threads", -1) == 2
+    assert "--threads -1 must be above 0" in capsys.readouterr().err
 
 
 def test_a_config_file_and_an_option_over_it(tmp_path, capsys):
@@ -236,8 +283,8 @@ def spoiled(tmp_path):
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        ("trian ring", "did you mean train"),
-        ("train ring --smaples 10", "did you mean --samples"),
+        ("trian ring", "did you mean 'train'"),
+        ("train ring --smaples 10", "did you mean '--samples'"),
         ("train rnig", "did you mean 'ring'"),
         ("train {}/nowhere", "no file or folder here"),
         ("train {}/empty", "empty"),
@@ -249,7 +296,15 @@ def spoiled(tmp_path):
         ("train ring --penalties wgan_gp", "no weight"),
         ("train ring --augment colour", "color"),
         ("train faces --size 33", "nearest"),
+        ("train ring --preset=", "--preset is given no name; there are scratchgan"),
         ("train ring --samples -5", "must be above 0"),
+        ("train ring --threads -1", "--threads -1 must be above 0, or 0 for all cores"),
+        *((f"train ring --{name}_every 0", f"--{name}_every 0 must be above 0") for name in EVERY),
+        ("train ring --evaluate_every -5", "--evaluate_every -5 must be above 0"),
+        ("train ring --terms l2=nan", "term 'l2' has a weight that is no number, 'nan'; write NAME=WEIGHT"),
+        ("train ring --penalties wgan_gp=inf", "no number, 'inf'"),
+        ("train ring --lr .inf", "--lr inf must be a finite number"),
+        ("train ring --stop target --target fid=nan", "'nan' is no number"),
         ("train ring --samples ten", "--samples 'ten' is no whole number"),
         ("train ring --lr fast", "--lr 'fast' is no number"),
         ("train ring --condition classes", "did you mean 'class'"),
@@ -322,26 +377,6 @@ def test_an_unwritable_place_is_refused(tmp_path, capsys):
     tmp_path.chmod(0o500)
     assert sparring("train", "ring", "--samples", 640, "--run", tmp_path / "run") == 2
     assert "cannot be written" in capsys.readouterr().err
-
-
-def test_help_is_quick():
-    spent = lambda: sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])  # processor seconds: walls are noisy
-    began = spent()
-    subprocess.run(command("--help"), capture_output=True, check=True)
-    assert spent() - began < 0.5
-
-
-def test_help_names_units_and_defaults():
-    done = subprocess.run(command("train", "--help"), capture_output=True, text=True, check=True)
-    assert "samples" in done.stdout
-    told = " ".join(done.stdout.split())
-    assert "(float, default: 0.02)" in told
-    assert "(float, chosen if left out)" in told
-    assert not {"null", "Literal", "type:"} & set(re.findall(r"[\w:]+", told))
-    of = {part.splitlines()[0]: part for part in re.split(r"\n\n(?=\S)", done.stdout)}
-    for title, option in (("the data:", "fit"), ("the critic's turn:", "r1"), ("the players:", "width")):
-        assert f"--{option} " in of[title]
-    assert {f"{title}:" for title in PARTS.values()} < set(of)
 
 
 def test_evaluations_look_through_the_extractor_that_was_asked_for(tmp_path, capsys):

@@ -153,6 +153,8 @@ def test_scratchgan_is_a_preset_and_options_win(run, monkeypatch):
     assert sparring("train", said, "--preset=scratchgan") == 0
     assert [r.batch for r in asked] == [64, 512]
     assert (asked[0].net, asked[0].discount, asked[0].lr_D, asked[0].average) == ("scratchgan", 0.23, 0.00938, 0.0)
+    for nothing in (["--preset="], ["--preset", ""], ["--preset"]):
+        assert sparring("train", said, *nothing) == 2
     assert sparring("train", said, "--preset", "scrathgan") == 2
 
 

@@ -11,7 +11,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from .errors import DataError, did_you_mean
+from sparring.names import nearest
+
+from .errors import DataError
 from .pictures import Picture, on_white, refuse_blank, square
 
 PART = 256  # rows read at once
@@ -78,7 +80,9 @@ def open_array(path: Path) -> Array:
             name = rest[0]
         if name is None:
             found = f"arrays {', '.join(names)}" if names else "no array"
-            raise DataError(f"{path} has {found}; call one of them {' or '.join(X[:2])}{did_you_mean('images', names)}")
+            raise DataError(
+                f"{path} has {found}; call one of them {' or '.join(X[:2])}{nearest('images', names, 3, 0.5)}"
+            )
         shape, dtype = _header(path, name)
         label = next((n for n in Y if n in names and n != name), None)
         labels = None if label is None else _labels(path, label, shape)

@@ -1,8 +1,5 @@
 """What is said when data cannot be used: the value, the choices, the way out."""
 
-from collections.abc import Iterable
-from difflib import get_close_matches
-
 
 class DataError(ValueError):
     """Data that cannot be used as asked; the message is one line for the user."""
@@ -25,12 +22,6 @@ class Problem(str):
         problem = super().__new__(cls, " ".join(line.split()))
         problem.kind = kind
         return problem
-
-
-def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """ "; did you mean …?" or nothing."""
-    near = get_close_matches(name, list(names), n=3, cutoff=0.5)
-    return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
 def in_bytes(n: float) -> str:

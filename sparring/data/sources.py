@@ -11,10 +11,12 @@ from pathlib import Path
 from statistics import median_low
 from typing import Any, NamedTuple, TypeVar
 
+from sparring.names import nearest
+
 from . import arrays, clips, files, pictures, texts
 from .arrays import Array
 from .cache import refuse_without_room
-from .errors import DataError, Problem, Unusable, did_you_mean
+from .errors import DataError, Problem, Unusable
 from .files import Files, Item
 from .pictures import Picture
 from .store import Example, store
@@ -49,7 +51,7 @@ def find(path: Path, spelling: str = "auto", length: int | None = None) -> Sourc
         parent = next(p for p in path.absolute().parents if p.exists())
         names = [p.name for p in parent.iterdir()] if parent.is_dir() and os.access(parent, os.R_OK) else []
         missing = path.name if parent == path.absolute().parent else path.absolute().relative_to(parent).parts[0]
-        raise DataError(f"{path} does not exist{did_you_mean(missing, names)}; give {KINDS}")
+        raise DataError(f"{path} does not exist{nearest(missing, names, 3, cutoff=0.5)}; give {KINDS}")
     if path.is_dir():
         found = files.in_folder(path)
     elif path.suffix.lower() in (".npz", ".npy"):

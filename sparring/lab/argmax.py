@@ -17,7 +17,7 @@ from .claims import Findings, Plot, at_least, at_most, equals, share
 LENGTH, WORDS = 3, 4
 NUDGE = 0.01
 TEMPERATURES = (0.1, 0.5, 1.0, 5.0)
-WHOLE = Returns(logsigmoid, discount=1.0)  # what a text earns is what the nonsaturating loss has it earn, undiscounted
+WHOLE = Returns(logsigmoid, discount=1.0, decay=0.9)  # a text earns, undiscounted, what the nonsaturating loss gives it
 
 
 class Gumbels:

@@ -22,7 +22,7 @@ class Claim:
     tolerance: float = 0.0  # of the measured number, in its own unit
     relation: Literal["is", "at most", "at least"] = "is"
     runs: tuple[float, ...] = ()  # of each seed, where several were played; `measured` says what of them in `text`
-    note: str = ""  # what was found, where that is not what the texts say
+    note: str = ""  # what was found, where that is not what textbooks say
 
     @property
     def holds(self) -> bool:

@@ -92,7 +92,7 @@ def run(seed: int = 0, effort: float = 1.0) -> Findings:
     quick = replace(clipped(0.01), lr_G=constant(1e-3), lr_D=constant(1e-3))
     without, momentum = ([Game(replace(quick, beta1=b), Adam, rounds, k).way for k in several] for b in (0.0, 0.9))
     note = f"W without: {', '.join(f'{v:.2f}' for v in without)}; with: {', '.join(f'{v:.2f}' for v in momentum)}"
-    text = "the texts: momentum makes it worse; W of Adam with β₁ = .9 over that with 0, c = 0.01"
+    text = "textbooks: momentum makes it worse; W of Adam with β₁ = .9 over that with 0, c = 0.01"
     yield at_least(text, [a / b for a, b in zip(momentum, without)], 1, note=note)
 
     yield Plot(lambda figure: draw(figure, games, free, slopes, ways, end))

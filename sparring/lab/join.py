@@ -62,9 +62,9 @@ def run(seed: int = 0, effort: float = 1.0) -> Findings:
     quality = {way: [world.judge(x)["quality"] for _, x in runs] for way, runs in found.items()}
 
     for way, shares in end.items():
-        texts = "the texts: adding serves as well; " if way.startswith("added to z of 4") else ""
-        note = "z is as large as what is added to it, so the classes overlap before G has seen them" if texts else ""
-        yield at_least(f"{texts}c {way} in D: share of points that obey", shares, 0.95, note=note)
+        books = "textbooks: adding serves as well; " if way.startswith("added to z of 4") else ""
+        note = "z is as large as what is added to it, so the classes overlap before G has seen them" if books else ""
+        yield at_least(f"{books}c {way} in D: share of points that obey", shares, 0.95, note=note)
     gap = [abs(a - b) for a, b in zip(quality["beside z of 32, projection"], quality["added to z of 32, projection"])]
     yield at_most("in 32 dimensions the two are as good as each other: difference of quality", gap, 0.1)
     gap = [abs(a - b) for a, b in zip(quality["beside z of 4, projection"], quality["beside z of 4, concatenation"])]

@@ -74,7 +74,7 @@ def run(seed: int = 0, effort: float = 1.0) -> Findings:
 
     yield at_least("with the third kind of pair the condition is obeyed: share of points", end["with"], 0.95)
     note = "D still sees that a fake does not lie where its condition puts it; the pair makes that known sooner"
-    text = "the texts: without it the condition is ignored; share that obeys, where chance is 1/25"
+    text = "textbooks: without it the condition is ignored; share that obeys, where chance is 1/25"
     yield at_most(text, end["without"], 0.25, note=note)
     gain = [a - b for a, b in zip(early["with"], early["without"])]
     yield at_least(f"without it the condition is weaker: obedience lost after {2 * rounds // looks} rounds", gain, 0.05)

@@ -38,7 +38,7 @@ def grid(std: float = 0.1) -> Points:
 
 
 def plain(spec: Spec) -> Critic:
-    """A critic that hears no waves, as in the texts."""
+    """A critic that hears no waves, as in textbooks."""
     return Critic(spec, width=64, depth=3, waves=0)
 
 

@@ -1,4 +1,4 @@
-"""What z is drawn from: the texts say that it matters little.  Where it does, and where not."""
+"""What z is drawn from: textbooks say that it matters little.  Where it does, and where not."""
 
 from statistics import median
 
@@ -59,7 +59,7 @@ def run(seed: int = 0, effort: float = 1.0) -> Findings:
     said += f"; normal, 16: {middle('coverage', 'normal'):.2f}"
     ratio = [a["coverage"] / b["coverage"] for a, b in zip(found["bernoulli", 16], found["normal", 16])]
     yield at_least(
-        "the texts: coins differ little as well; coverage of 16 coins over a normal z's", ratio, 0.9, note=said
+        "textbooks: coins differ little as well; coverage of 16 coins over a normal z's", ratio, 0.9, note=said
     )
     coins = [r["modes"] for r in found["bernoulli", 2]]
     yield at_most("two coins have four outcomes: modes of eight", coins, 4, of=max)

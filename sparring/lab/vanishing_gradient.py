@@ -138,7 +138,7 @@ def run(seed: int = 0, effort: float = 1.0) -> Findings:
     full = generators(flat(seed), 2, seed, late)["late"]
     m = replace(base, loss=LOSSES["minimax"])
     filled = watched(full, flat(seed), 2, m, steps, seed)
-    note = "the texts expect it to vanish always; it takes supports that can be parted"
+    note = "textbooks expect it to vanish always; it takes supports that can be parted"
     yield at_most("minimax where data and G fill the plane and overlap: orders lost", filled.orders, 1, note=note)
     yield Plot(lambda figure: draw(figure, alone, others, smooth, earth, filled))
 

@@ -5,8 +5,9 @@ several processes, go into a `Bank` (features), into `RunningMoments` or into `L
 """
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from types import MappingProxyType
+
+from sparring.names import nearest
 
 from .bank import Bank
 from .diversity import support, vendi
@@ -76,9 +77,7 @@ def chosen(names: str) -> dict[str, Of[Measure]]:
     wanted = list(EVERY) if names.strip() == "all" else [name.strip() for name in names.split(",") if name.strip()]
     for name in wanted:
         if name not in EVERY:
-            near = get_close_matches(name, EVERY, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise ValueError(f"{name!r} is none of all, {', '.join(EVERY)}{hint}")
+            raise ValueError(f"{name!r} is none of all, {', '.join(EVERY)}{nearest(name, EVERY)}")
     if not wanted:
         raise ValueError(f"no measure is named; there are all, {', '.join(EVERY)}")
     return {name: EVERY[name] for name in wanted}

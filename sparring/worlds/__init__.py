@@ -6,12 +6,12 @@ world.judge(x)      # {"modes": 8.0, ...}
 """
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
+from sparring.names import nearest
 from sparring.spaces import Spec
 
 
@@ -100,9 +100,7 @@ def open(name: str, size: int | None = None, past: int | None = None) -> World:
     if str(name).startswith("oracle="):
         return WORLDS["oracle"](size=size, weights=name.removeprefix("oracle="))
     if name not in WORLDS:
-        near = get_close_matches(str(name), WORLDS, n=1, cutoff=0.5)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"{name!r} is no world: there are {', '.join(WORLDS)}{hint}")
+        raise ValueError(f"{name!r} is no world: there are {', '.join(WORLDS)}{nearest(str(name), WORLDS)}")
     if past is None:
         return WORLDS[name](size=size)
     if name not in FORESEEN:
