@@ -1,4 +1,4 @@
-"""The recipe of the texts: DCGAN (Radford et al. 2016), strided and batch-normalized convolutions in both players."""
+"""DCGAN (Radford et al. 2016): strided and batch-normalized convolutions in both players."""
 
 from typing import Literal
 

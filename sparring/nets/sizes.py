@@ -37,7 +37,7 @@ PAIRS = {
         vector.plain, "small perceptrons for points without any help, on which cures can be seen", (32, 64, 128, 256)
     ),
     "quick": Pair(quick.pair, "images in minutes on a CPU", (16, 32, 64, 128)),
-    "dcgan": Pair(dcgan.pair, "images by the recipe of the texts", (16, 32, 64, 128)),
+    "dcgan": Pair(dcgan.pair, "images by DCGAN (Radford et al. 2016)", (16, 32, 64, 128)),
     "r3gan": Pair(image.pair, "images by norm-free residual networks, for a GPU and hours", (64, 192, 384, 768)),
     "recurrent": Pair(reading.recurrent, "texts by LSTMs", (32, 64, 128, 256)),
     "gated": Pair(reading.gated, "texts by a GRU, before a convolutional critic", (32, 64, 128, 256)),

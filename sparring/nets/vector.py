@@ -154,6 +154,6 @@ def plain(
     pack: int = 1,
     kernels: int = 0,
 ) -> tuple[Module, Critic]:
-    """The perceptrons of the texts, two hidden layers of rectifiers each, whose critic hears no waves."""
+    """The perceptrons of textbooks, two hidden layers of rectifiers each, whose critic hears no waves."""
     G = referenced(Generator(spec, prior, width, 2, join, norm, nn.ReLU), spec, prior)
     return G, Critic(spec, width, 2, waves=0, group=group, pack=pack, kernels=kernels)
