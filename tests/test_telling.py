@@ -15,7 +15,7 @@ from sparring.folder import RunFolder
 from sparring.losses import LOSSES
 from sparring.names import RequestError
 from sparring.nets import sizes
-from sparring.nets.conditions import Auxiliary, between, mixed
+from sparring.nets.conditions import Auxiliary, Caption, between, mixed
 from sparring.penalties import classified
 from sparring.players import check_players
 from sparring.priors import Normal
@@ -294,3 +294,13 @@ def test_a_run_by_an_encoder_of_ones_own_resumes_and_draws_from_any_words(tmp_pa
     assert json.loads((run / "generator" / "generator.json").read_text())["encoder"] == OWN
     assert main(["train", str(tmp_path / "pictures"), "--encoder", OWN]) == 2
     assert "--condition caption" in capsys.readouterr().err
+
+
+def test_what_captions_say_adds_up():
+    """Apart, so that neither hears the other, two captions say together what each says; from nothing said on."""
+    torch.manual_seed(0)
+    read = Caption(9, 5).double()
+    told = lambda *row: read(torch.nn.functional.one_hot(torch.tensor([row]), 9).double())
+    one, other, nothing = told(1, 2, 0, 0, 0), told(0, 0, 0, 3, 4), told(0, 0, 0, 0, 0)
+    torch.testing.assert_close(told(1, 2, 0, 3, 4) - nothing, one - nothing + other - nothing)
+    assert not torch.allclose(told(1, 2, 3, 4, 0) + nothing, one + other)  # neighbours hear each other
