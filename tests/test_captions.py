@@ -1,7 +1,6 @@
 """Laws of captions: the words that are read, the pictures they go with, and a run that draws from one's own."""
 
 import json
-from math import log
 from random import Random
 
 import numpy as np
@@ -13,9 +12,7 @@ from sparring import asked, data, generators, worlds
 from sparring.cli import main
 from sparring.data.words import LONGEST, Captions, Vocabulary, chosen, words
 from sparring.folder import RunFolder
-from sparring.penalties import REMEMBERED, contrast
 from sparring.spaces import Tokens
-from sparring.turns import Turn
 from sparring.worlds.faces import Faces
 from sparring.worlds.faces_captions import UNSEEN
 
@@ -306,30 +303,3 @@ def test_an_exported_generator_draws_from_a_string(told_run):
     x = generators.draw(G, spec, 3, c=asked.conditions(spec, card, ["a red picture"] * 3))
     assert x.shape == (3, 3, 16, 16)
     assert set(card["words"]) == {"a", "picture", "bright", *COLOURS}
-
-
-def test_contrast_takes_the_most_alike_of_the_captions_before_as_one_more_to_tell_apart():
-    """A D that holds all for alike pays log of their number; one that knows the words pays nothing."""
-    one_hot = torch.nn.functional.one_hot
-    told = lambda *rows: one_hot(torch.tensor(rows), 9).float()
-    asked_for = []
-
-    def turn(c, memory, scores):
-        D = lambda x, c=None: x[:, 0]
-        D.every = lambda x, c: asked_for.append(c.argmax(2).tolist()) or scores(x, c)
-        x = c.flatten(1)
-        return Turn(D, c, x, x, x[:, 0], x[:, 0], memory)
-
-    blind = lambda x, c: torch.zeros(len(x), len(c))
-    knows = lambda x, c: 50 * (x[:, None] * c.flatten(1)).sum(2)
-    before, now = told([1, 2, 3], [4, 5, 6], [3, 2, 1]), told([1, 2, 7], [4, 5, 6])
-    memory: dict = {}
-    contrast(turn(before, memory, blind))
-    value = contrast(turn(now, memory, blind))
-    assert asked_for[-1][2:] == [[1, 2, 3], [1, 2, 3]]  # of the second its own is known, and is no other
-    assert torch.allclose(value, torch.tensor((log(4) + log(2)) / 2))
-    assert contrast(turn(now, memory, knows)).max() < 1e-6
-
-    for i in range(600):
-        contrast(turn(told([1 + i % 8, 2, 3], [4, 5, 1 + i % 7]), memory, blind))
-    assert memory["contrast/captions"].shape == (REMEMBERED, 3)

@@ -1,6 +1,6 @@
 """Penalties against closed forms, and the laws that all of them keep."""
 
-from math import hypot, log
+from math import hypot
 
 import pytest
 import torch
@@ -15,10 +15,8 @@ from sparring.penalties import (
     Turn,
     clip,
     consistency,
-    contrast,
     lecam,
     lecam_relu,
-    mismatch,
     pairing,
 )
 
@@ -317,39 +315,6 @@ def test_consistency_gives_its_augment_the_memory():
     t = turn(smooth())
     consistency(augment)(t)
     assert "asked" in t.memory
-
-
-def test_mismatch_prefers_the_own_condition():
-    c = torch.arange(4.0, dtype=DOUBLE)
-    real = c[:, None].clone().requires_grad_()
-    knows = lambda x, c: -20 * (x[:, 0] - c).abs()
-    t = Turn(knows, c, real, real, knows(real, c), knows(real, c), {})
-    assert (mismatch(t) < 1e-8).all()
-
-    same = torch.ones(4, dtype=DOUBLE)
-    t = Turn(knows, same, real, real, knows(real, same), knows(real, same), {})
-    assert_close(mismatch(t), torch.full((4,), 2.0, dtype=DOUBLE).log())
-
-    with pytest.raises(ValueError, match="c is None"):
-        mismatch(turn(smooth()))
-
-
-def test_contrast_is_nothing_where_each_has_its_own_and_log_n_where_all_look_alike():
-    c = torch.arange(4.0, dtype=DOUBLE)
-    real = c[:, None].clone().requires_grad_()
-    knows, blind = (lambda x, c: -20 * (x - c).abs()), (lambda x, c: 0 * (x - c))
-    for scores, told, value in (
-        (knows, c, 0.0),
-        (blind, c, log(4)),
-        (blind, c // 2, log(3)),  # equal ones count once
-        (blind, 0 * c, 0.0),
-    ):
-        D = lambda x, c=None: x[:, 0]
-        D.every = scores
-        t = Turn(D, told, real, real, real[:, 0], real[:, 0], {})
-        assert_close(contrast(t), torch.full((4,), value, dtype=DOUBLE), atol=1e-6, rtol=0)
-    with pytest.raises(ValueError, match="c is None"):
-        contrast(turn(smooth()))
 
 
 # -- weights ----------------------------------------------------------------------------------------------------------
