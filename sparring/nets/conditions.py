@@ -143,7 +143,7 @@ class Projection(nn.Module):
         nn.init.normal_(self.phi.weight, std=features**-0.5)
         if isinstance(self.embed, Class):
             nn.init.normal_(self.embed.weight, std=dim**-0.5)
-        if isinstance(self.embed, Caption):
+        if isinstance(self.embed, Caption):  # begins larger than one word's share: rare words have few chances
             nn.init.normal_(self.embed.last.weight, std=3 * (self.embed.last.in_features * dim) ** -0.5)
         self.pack = pack
 

@@ -54,7 +54,7 @@ class Plain(nn.Module):
 class Again(nn.Module):
     """More convolutions, each added to what was there: (B, C, H, W), and w (B, dim) for norms that listen -> the same.
 
-    What one figure may do hangs on what another does, which is not seen in a single step.
+    What becomes of one thing may hang on what becomes of another, which is not seen in a single step.
     """
 
     def __init__(self, channels: int, times: int, norm: Callable[[int], nn.Module]):
@@ -96,7 +96,7 @@ class Generator(nn.Module):
         self.up = nn.ModuleList([conv(w[2] + w[1], w[1]), conv(w[1] + w[0], w[0])])
         told = lambda k: Modulated(norm_of(norm, k), k, dim) if join == "modulate" else Plain(norm_of(norm, k))
         self.norms = nn.ModuleList(told(k) for k in (w[2], w[1], w[0]))
-        self.again = nn.ModuleList([Again(w[2], 1, told), Again(w[1], 2, told), Again(w[0], 0, told)])
+        self.again = nn.ModuleList(Again(k, times, told) for k, times in ((w[2], 1), (w[1], 2), (w[0], 0)))
         self.last = conv(w[0], FOLD**2 * (x.channels + 1))
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
@@ -135,7 +135,7 @@ class Critic(nn.Module):
         into = FOLD**2 * ((c.count + 1) * c.channels + x.channels)
         self.stages = nn.ModuleList([conv(into, w[0]), conv(w[0], w[1], 2), conv(w[1], w[2], 2)])
         none = lambda k: Plain(nn.Identity())
-        self.again = nn.ModuleList([Again(w[0], 0, none), Again(w[1], 1, none), Again(w[2], 1, none)])
+        self.again = nn.ModuleList(Again(k, times, none) for k, times in zip(w, (0, 1, 1)))
         self.patch = nn.Conv2d(w[2], 1, 1)
         self.whole = nn.Linear(w[2] * (side // self.step(side)) ** 2, w[2])
         self.score = nn.Linear(w[2], 1)
