@@ -1,9 +1,7 @@
 """What image networks are built of.  Every block has a second derivative, keeps channels_last and runs in bfloat16."""
 
-from collections.abc import Callable
-
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, leaky_relu, pad
+from torch.nn.functional import interpolate, pad
 from torch.nn.utils.parametrizations import spectral_norm
 
 from ..spaces import Image, Spec
@@ -44,34 +42,6 @@ class PixelNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x * (x.square().mean(1, keepdim=True) + 1e-8).rsqrt()
-
-
-class Plain(nn.Module):
-    """A norm, whatever w tells: (B, C, H, W) -> the same."""
-
-    def __init__(self, norm: nn.Module):
-        super().__init__()
-        self.norm = norm
-
-    def forward(self, h: Tensor, w: Tensor | None = None) -> Tensor:
-        return self.norm(h)
-
-
-class Again(nn.Module):
-    """More convolutions, each added to what was there: (B, C, H, W), and w (B, dim) for norms that listen -> the same.
-
-    What becomes of one thing may hang on what becomes of another, which is not seen in a single step.
-    """
-
-    def __init__(self, channels: int, times: int, norm: Callable[[int], nn.Module]):
-        super().__init__()
-        self.convolve = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in range(times))
-        self.norms = nn.ModuleList(norm(channels) for _ in range(times))
-
-    def forward(self, h: Tensor, w: Tensor | None = None) -> Tensor:
-        for convolve, norm in zip(self.convolve, self.norms):
-            h = h + leaky_relu(norm(convolve(h), w), LEAK)
-        return h
 
 
 class Down(nn.Module):

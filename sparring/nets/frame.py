@@ -1,5 +1,6 @@
 """The pair that foresees: a U-Net from past frames and noise to the next one, and a critic of (past, next)."""
 
+from collections.abc import Callable
 from typing import Literal, get_args
 
 import torch
@@ -8,7 +9,7 @@ from torch.nn.functional import interpolate, leaky_relu, pixel_shuffle, pixel_un
 
 from ..priors import Prior
 from ..spaces import Frames, Image, Spec
-from .blocks import LEAK, Again, PixelNorm, Plain
+from .blocks import LEAK, PixelNorm
 from .patches import Patched
 from .quick import Modulated
 
@@ -37,6 +38,34 @@ def norm_of(name: str, channels: int) -> nn.Module:
     return (
         nn.BatchNorm2d(channels, affine=False) if name == "batch" else PixelNorm() if name == "pixel" else nn.Identity()
     )
+
+
+class Plain(nn.Module):
+    """A norm, whatever w tells: (B, C, H, W) -> the same."""
+
+    def __init__(self, norm: nn.Module):
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, h: Tensor, w: Tensor | None = None) -> Tensor:
+        return self.norm(h)
+
+
+class Again(nn.Module):
+    """More convolutions, each added to what was there: (B, C, H, W), and w (B, dim) for norms that listen -> the same.
+
+    What becomes of one thing may hang on what becomes of another, which is not seen in a single step.
+    """
+
+    def __init__(self, channels: int, times: int, norm: Callable[[int], nn.Module]):
+        super().__init__()
+        self.convolve = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in range(times))
+        self.norms = nn.ModuleList(norm(channels) for _ in range(times))
+
+    def forward(self, h: Tensor, w: Tensor | None = None) -> Tensor:
+        for convolve, norm in zip(self.convolve, self.norms):
+            h = h + leaky_relu(norm(convolve(h), w), LEAK)
+        return h
 
 
 class Generator(nn.Module):

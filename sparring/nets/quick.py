@@ -15,7 +15,7 @@ from torch.nn.functional import avg_pool2d, interpolate, leaky_relu, pixel_shuff
 
 from ..priors import Prior
 from ..spaces import Spec
-from .blocks import LEAK, Again, PixelNorm, Plain, image, pyramid
+from .blocks import LEAK, PixelNorm, image, pyramid
 from .conditions import How, Join, Projection
 from .minibatch import Beside, MinibatchStd, VirtualBatchNorm, referenced, side_by_side
 from .projecting import Projecting
@@ -173,8 +173,6 @@ class Critic(Projecting):
         for i, (a, b) in enumerate(zip(w, w[1:])):
             stages.append(nn.Conv2d(a, b, KERNEL, 1 if full and i == 0 else 2, padding=1))
         self.stages = nn.ModuleList(stages)
-        self.twice = len(stages) - 2  # the stage that is thought over once more, at twice the coarsest side
-        self.again = nn.Identity() if full else Again(w[-2], 1, lambda channels: Plain(nn.Identity()))
         self.tallies = nn.ModuleList(Tally(channels) for channels in w[1:3])
         self.glance = Glance(pack * x.channels, sides[min(1, len(sides) - 1)], w[-1])
         self.spread = MinibatchStd(group) if group > 1 else None
@@ -189,8 +187,6 @@ class Critic(Projecting):
         told = [self.glance(h)]
         for i, convolve in enumerate(self.stages):
             h = leaky_relu(convolve(h), LEAK)
-            if i == self.twice:
-                h = self.again(h)
             if i < len(self.tallies):
                 told.append(self.tallies[i](h).to(h.dtype))
         if self.spread is not None:
