@@ -84,6 +84,8 @@ def probe(m: Method, s: State, p: Panel) -> dict[str, float]:
     condition/sample: how far another condition moves a sample, over how far another z does.
     condition/score: how much less a real example scores with another's condition, over the std of scores; of a critic
         that names classes, its log-probability of the class counts to the score.
+    condition/obeyed: of classes, how often the held-out example nearest to a fake is of the class that it was made
+        from: 1 always, 0 as often as by chance.
     condition/within: how far another z moves a sample of the same condition, over the mean distance of real examples:
         of those of one class, or, made from captions or points, of all.
     condition/futures: of next frames, in the place of both, how far another z moves one, over how far real ones are
@@ -111,7 +113,7 @@ def probe(m: Method, s: State, p: Panel) -> dict[str, float]:
 
     real, fakes = marks(y), marks(fake)
     between, within = torch.cdist(real.x, fakes.x), pairs(real.x)
-    found |= neighbours(between, within, pairs(fakes.x)) | parts(p, fakes) | copies(p, fakes)
+    found |= neighbours(between, within, pairs(fakes.x)) | parts(p, fakes) | obeyed(p, fakes) | copies(p, fakes)
     if fake.ndim == 3 and hasattr(s.G, "score"):
         with playing(s):
             found |= writing(s, fake, y, e)
@@ -277,6 +279,16 @@ def parts(p: Panel, fakes: Marks) -> dict[str, Tensor]:
     got = p.cell[torch.cdist(fakes.x, p.unknown).argmin(1)].mean(0)
     due = p.cell.mean(0)
     return {"missing": due[got < due / 4].sum(), "uneven": (got - due).abs().sum() / 2}
+
+
+def obeyed(p: Panel, fakes: Marks) -> dict[str, Tensor]:
+    """How much more often than by chance fakes lie nearest to an example of their class, where parts are classes."""
+    e = p.heldout[1]
+    if e is None or e.ndim > 1 or not torch.equal(p.cell[: len(e)].argmax(1), e):
+        return {}
+    right = p.cell[torch.cdist(fakes.x, p.unknown).argmin(1)].gather(1, e[:, None]).mean()
+    chance = p.cell.mean(0)[e].mean()
+    return {"condition/obeyed": (right - chance) / (1 - chance)}
 
 
 def nearest(a: Marks, known: Tensor) -> Tensor:

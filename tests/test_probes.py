@@ -171,6 +171,24 @@ def test_a_generator_that_hears_its_noise_varies_within_a_class_as_the_data_do(h
     assert found["spread"] == pytest.approx(1, abs=0.2)
 
 
+def test_fakes_that_lie_among_another_class_do_not_obey():
+    kinds, centers = torch.arange(300) % 5, 10 * torch.randn(5, 2)
+
+    def asked_for(of):
+        class Follows(Draws):
+            def forward(self, z, c=None):
+                return (centers[of(c)] + 0.1 * z) * self.scale
+
+        held, train = centers[kinds] + 0.1 * torch.randn(300, 2), centers[kinds] + 0.1 * torch.randn(300, 2)
+        s = State.begin(Follows(held), Line())
+        examples = [(train, kinds)], [(held, kinds)]
+        return [probe(Method(), s, panel(s.G.prior.sample(N), *examples, labels=of)) for of in (kinds, None)]
+
+    for of, low, high in ((lambda c: c, 0.99, 1.0), (lambda c: (c + 1) % 5, -0.3, 0.0), (lambda c: 0 * c, -0.1, 0.1)):
+        known, unlabelled = asked_for(of)
+        assert low <= known["condition/obeyed"] <= high and "condition/obeyed" not in unlabelled
+
+
 def test_a_look_changes_nothing():
     class Noisy(nn.Module):
         def __init__(self):

@@ -108,6 +108,15 @@ def test_a_generator_that_never_spreads_is_given_time():
     assert "never" in diagnose(h)[0].evidence
 
 
+def test_a_critic_that_forgets_the_condition_is_no_fault_while_the_generator_obeys():
+    forgets = dict(condition__sample=lambda n, e: 1.1, condition__score=lambda n, e: 0.5 if n < 100_000 else 0.01)
+    (found,) = diagnose(game(lambda n, e: 0.5, **forgets))
+    assert found.name == "condition ignored"
+    assert abs(found.since - 100_000) < 10_000
+    obeyed = lambda share: names(game(lambda n, e: 0.5, **forgets, condition__obeyed=lambda n, e: share))
+    assert obeyed(0.9) == [] and obeyed(0.1) == ["condition ignored"]
+
+
 def test_a_generator_deaf_to_its_noise_is_not_a_collapse():
     numb = lambda n, e: 0.5 if n < 100_000 else 0.02
     (found,) = diagnose(game(lambda n, e: 0.5, condition__within=numb))

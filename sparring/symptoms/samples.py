@@ -82,13 +82,18 @@ def augmentation_leak(h: History, share: float = 0.5) -> Finding | None:
 
 
 @needs("condition/sample")
-def condition_ignored(h: History, moved: float = 0.1, told: float = 0.05) -> Finding | None:
-    """Another condition changes neither what D thinks of an example, nor, it may be, what G draws."""
-    w = windows(h, "condition/sample", "condition/score")
-    since = holds(w, lambda sample, score: score < told or sample < moved, least=4)
+def condition_ignored(h: History, moved: float = 0.1, told: float = 0.05, right: float = 0.5) -> Finding | None:
+    """Another condition changes neither what D thinks of an example, nor, it may be, what G draws.
+
+    Where G is seen to draw what it is told, D may forget that there are other conditions: it never meets a wrong one.
+    """
+    keys = "condition/sample", "condition/score"
+    w = windows(h, *keys, "condition/obeyed") or windows(h, *keys)
+    deaf = lambda sample, score, obeyed=0.0: (score < told or sample < moved) and obeyed < right
+    since = holds(w, deaf, least=4)
     if since is None:
         return None
-    sample, score = w[-1].values
+    sample, score = w[-1].values[:2]
     return Finding(
         "condition ignored",
         since,
