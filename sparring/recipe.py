@@ -15,7 +15,7 @@ from .losses import top_k
 from .names import RequestError, find, nearest, requested
 from .nets import sizes
 from .nets.blocks import spectral
-from .nets.conditions import Auxiliary, Naming, mixed
+from .nets.conditions import Auxiliary, mixed
 from .prices import loss, named_penalties, named_terms
 from .priors import PRIORS
 from .refusals import NEUTRAL, check_kind, check_pieces, check_place
@@ -79,8 +79,6 @@ def paired(r: Recipe) -> Recipe:
     free = r.mismatch is None and not named and r.loss != "matching_aware" and ":" not in r.net and (r.pack or 1) == 1
     if r.contrast is None:
         r = replace(r, contrast=float(free and r.condition == "caption"))
-    if r.naming is None:
-        r = replace(r, naming=float(free and bool(r.contrast) and r.condition == "caption" and not r.encoder))
     if r.mismatch is None:
         half = r.loss == "matching_aware" and r.condition in ("class", "caption") and not r.auxiliary
         one = r.condition == "caption" and not r.contrast
@@ -146,7 +144,7 @@ def players(r: Recipe, spec: Spec) -> tuple[Module, Module]:
 
         G, D = make(spec)
         with requested():
-            D = Auxiliary(make(Spec(spec.x))[1], spec) if r.auxiliary else Naming(D, spec) if r.naming else D
+            D = Auxiliary(make(Spec(spec.x))[1], spec) if r.auxiliary else D
         if "feature_matching" in named_terms(r) and not hasattr(D, "features"):
             raise RequestError(f"feature_matching compares D.features(x, c), and the D of {r.net} has none: add it")
         if (r.contrast or "contrast" in named_penalties(r)) and not hasattr(D, "every"):
@@ -179,8 +177,6 @@ def method(r: Recipe, spec: Spec | None = None) -> Method:
         terms.append((interpolated(loss(r).generator, partial(mixed, spec.c)), r.interpolate))
     if r.contrast:
         weights.append((penalties.contrast, constant(r.contrast)))
-    if r.naming:
-        weights.append((penalties.named, constant(r.naming)))
     if r.mismatch:
         third = penalties.mismatch_original if r.loss == "matching_aware" else penalties.mismatch
         weights.append((third, constant(r.mismatch)))

@@ -70,7 +70,6 @@ def check(r: Recipe) -> None:
         "unroll",
         "kernels",
         *penalties.PAIRING,
-        "naming",
         "auxiliary",
         "interpolate",
     )
@@ -172,14 +171,6 @@ def contradictions(r: Recipe) -> Iterator[str]:
         )
     if (r.contrast or "contrast" in named_penalties(r)) and (r.pack or 1) > 1:
         yield f"--contrast scores each sample under every condition, and --pack {r.pack} shows D several: drop one"
-    if r.naming and (r.condition != "caption" or r.encoder or (r.pack or 1) > 1):
-        yield f"--naming {r.naming:g}: D names the words of the caption of one sample; " + (
-            "give --condition caption, or leave it out"
-            if r.condition != "caption"
-            else f"--encoder {r.encoder} keeps them from it: drop one"
-            if r.encoder
-            else f"--pack {r.pack} shows it several: drop one"
-        )
     if r.encoder and r.condition != "caption":
         yield f"--encoder {r.encoder} reads captions: give --condition caption, or leave it out"
     if r.encoder and r.spelling != "auto":

@@ -54,12 +54,9 @@ class Recipe:
     r2: float | None = None
     """the same at generated samples"""
     gamma_end: float | None = None
-    """the share of r1 and r2 that is left at 0.7 of the run, by the same factor each sample; all of it by
-    class, else a tenth"""
+    """the share of r1 and r2 that is left at 0.7 of the run, by the same factor each sample; all by class, else a tenth"""
     contrast: float | None = None
     """weight of finding each real sample's condition among all of the batch by D's scores: 1 from captions, else 0"""
-    naming: float | None = None
-    """weight of naming the words of each real sample's caption: 1 beside contrast, else 0"""
     mismatch: float | None = None
     """weight of real samples with one other condition, which D must tell: 0 beside contrast; 0.5 by the loss of the
     first paper, --loss matching_aware"""

@@ -38,11 +38,6 @@ class Look(NamedTuple):
         classify = self._own("classify", "classify(x) -> (B, K), as `nets.conditions.Auxiliary` has it")
         return classify(self.glass(x)).to(x.dtype)
 
-    def words(self, x: Tensor) -> Tensor:
-        """Which words the critic takes the caption of x to have, logits (B, V): its own `words(x)`."""
-        words = self._own("words", "words(x) -> (B, V), as `nets.conditions.Naming` has it")
-        return words(self.glass(x)).to(x.dtype)
-
     def _own(self, name: str, method: str) -> Callable[..., Tensor]:
         if not hasattr(self.critic, name):
             raise AttributeError(f"{type(self.critic).__name__} has no `{name}`; give the critic a method {method}")

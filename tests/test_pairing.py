@@ -7,8 +7,8 @@ import torch
 from torch.nn.functional import one_hot
 from torch.testing import assert_close
 
-from sparring.penalties import ALIKE, REMEMBERED, contrast, mismatch, named
-from sparring.turns import Look, Turn
+from sparring.penalties import REMEMBERED, contrast, mismatch
+from sparring.turns import Turn
 
 from .test_penalties import DOUBLE, smooth, turn
 
@@ -59,34 +59,14 @@ def test_contrast_takes_the_most_alike_of_the_captions_before_as_one_more_to_tel
 
     blind = lambda x, c: torch.zeros(len(x), len(c))
     knows = lambda x, c: 50 * (x[:, None] * c.flatten(1)).sum(2)
-    before = told([1, 2, 3], [4, 5, 6], [3, 2, 1], [8, 8, 8])
-    now = told([1, 2, 7], [4, 5, 6])
+    before, now = told([1, 2, 3], [4, 5, 6], [3, 2, 1]), told([1, 2, 7], [4, 5, 6])
     memory: dict = {}
     contrast(looks(before, memory, blind))
     value = contrast(looks(now, memory, blind))
-    alike = asked_for[-1][2:]
-    assert len(alike) == 2 * ALIKE and [4, 5, 6] not in alike[ALIKE:]  # its own is known, and is no other
-    assert {tuple(row) for row in alike[:ALIKE]} == {(1, 2, 3), (3, 2, 1)}
-    others = 2 + 2 * ALIKE - alike.count([1, 2, 7])  # its own words are no other, whoever is reminded of them
-    assert torch.allclose(value[0], torch.tensor((log(others) + log(2)) / 2))
+    assert asked_for[-1][2:] == [[1, 2, 3], [1, 2, 3]]  # of the second its own is known, and is no other
+    assert torch.allclose(value, torch.tensor((log(4) + log(2)) / 2))
     assert contrast(looks(now, memory, knows)).max() < 1e-6
 
     for i in range(600):
         contrast(looks(told([1 + i % 8, 2, 3], [4, 5, 1 + i % 7]), memory, blind))
     assert memory["contrast/captions"].shape == (REMEMBERED, 3)
-
-
-def test_named_asks_for_each_word_and_for_no_other():
-    c = one_hot(torch.tensor([[1, 3, 1, 0], [2, 0, 0, 0]]), 5).double()
-    there = torch.tensor([[1.0, 0, 1, 0], [0, 1, 0, 0]])  # of words 1 to 4
-    x = torch.zeros(2, 3, dtype=DOUBLE, requires_grad=True)
-    for logits, value in ((20 * (2 * there - 1), 0.0), (0 * there, 4 * log(2)), (-20 * (2 * there - 1), 80.0)):
-        D = lambda x, c=None: x[:, 0]
-        D.words = lambda x, logits=logits: torch.cat([torch.full((2, 1), 7.0), logits], 1).double()
-        t = Turn(Look(D, lambda x: x), c, x, x, x[:, 0], x[:, 0], {})
-        assert_close(named(t), torch.full((2,), value, dtype=DOUBLE), atol=1e-6, rtol=0)
-    with pytest.raises(ValueError, match="train with captions"):
-        named(turn(smooth()))
-    del D.words
-    with pytest.raises(AttributeError, match="nets.conditions.Naming"):
-        named(t)

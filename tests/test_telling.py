@@ -15,12 +15,12 @@ from sparring.folder import RunFolder
 from sparring.losses import LOSSES
 from sparring.names import RequestError
 from sparring.nets import sizes
-from sparring.nets.conditions import Auxiliary, Caption, Naming, between, mixed
-from sparring.penalties import classified, named
+from sparring.nets.conditions import Auxiliary, Caption, between, mixed
+from sparring.penalties import classified
 from sparring.players import check_players
 from sparring.priors import Normal
 from sparring.schedules import constant
-from sparring.spaces import Image, Label, Spec, Tokens, Vector, any_samples
+from sparring.spaces import Image, Label, Spec, Tokens, Vector
 from sparring.terms import classified as obedient
 from sparring.terms import interpolated
 from sparring.train import Method, State, step
@@ -135,37 +135,11 @@ def test_what_cannot_be_told_is_refused(capsys):
         (["--auxiliary", "1", "--condition", "class", "--pack", "2"], "drop one"),
         (["--auxiliary", "-1", "--condition", "class"], "0 or more"),
         (["--interpolate", "1"], "--condition class or caption"),
-        (["--naming", "1"], "--condition caption"),
-        (["--naming", "1", "--condition", "class"], "--condition caption"),
-        (["--naming", "1", "--condition", "caption", "--pack", "2"], "drop one"),
-        (["--naming", "-1", "--condition", "caption"], "0 or more"),
     ):
         assert main(["train", "digits", *options]) == 2
         assert why in capsys.readouterr().err
     with pytest.raises(ValueError, match="tells classes"):
         Auxiliary(sizes.build("vector", Spec(Vector(2)), Normal(2), 4)[1], Spec(Vector(2), Tokens(2, 3)))
-
-
-@pytest.mark.parametrize("name", sorted(NETS))
-def test_a_critic_names_words_beside_its_score(name):
-    """What it names is read from the sample alone, and scores stay those of the critic within."""
-    spec = Spec(NETS[name].x, Tokens(3, 7))
-    torch.manual_seed(0)
-    G, inner = sizes.build(name, spec, Normal(4), 8)
-    D = Naming(inner, spec)
-    check_players(G, D, spec)
-    x, _ = some(NETS[name])
-    c = any_samples(spec.c, 4)
-    assert torch.equal(D(x, c), inner(x, c)) and torch.equal(D.every(x, c), inner.every(x, c))
-    assert D.words(x).shape == (4, 7)
-
-    m = Method(penalties=((named, constant(1.0)),), lr_D=constant(1e-2))
-    s = State.begin(G, D)
-    before = D.vocabulary.weight.clone()
-    first = [step(m, s, x, c)["penalty/named"].mean() for _ in range(12)]
-    assert first[-1] < first[0] and not torch.equal(before, D.vocabulary.weight)
-    with pytest.raises(ValueError, match="words of captions"):
-        Naming(inner, PICTURES)
 
 
 # -- between conditions -----------------------------------------------------------------------------------------------

@@ -161,33 +161,6 @@ class Projection(nn.Module):
         return (self.phi(h).float()[:, None] * self.embed(c).float()).sum(2)
 
 
-class Naming(nn.Module):
-    """A critic that is told captions, and beside its score says of what it sees alone which words its caption has.
-
-    D: any critic of captions that has `features(x)`, for which it does without c; its parameters become those of both
-    tasks.
-    """
-
-    def __init__(self, D: nn.Module, spec: Spec):
-        super().__init__()
-        if not isinstance(spec.c, Tokens):
-            raise ValueError(f"a critic names the words of captions, and {spec.c!r} has none")
-        self.D, self.vocabulary = D, nn.Linear(_told(D, spec), spec.c.vocab)
-
-    def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        return self.D(x, c)
-
-    def features(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        return self.D.features(x, c)  # type: ignore[operator]
-
-    def every(self, x: Tensor, c: Tensor) -> Tensor:
-        return self.D.every(x, c)  # type: ignore[operator]
-
-    def words(self, x: Tensor) -> Tensor:
-        """Logits of each word of the vocabulary, (B, V) in float32."""
-        return self.vocabulary(self.features(x).flatten(1)).float()
-
-
 class Auxiliary(nn.Module):
     """Odena et al. 2017 (AC-GAN): a critic that is not told c, and beside its score says which class it sees.
 
@@ -198,7 +171,11 @@ class Auxiliary(nn.Module):
         super().__init__()
         if not isinstance(spec.c, Label):
             raise ValueError(f"an auxiliary classifier tells classes, not {spec.c!r}")
-        self.D, self.classes = D, nn.Linear(_told(D, spec), spec.c.classes)
+        if not hasattr(D, "features"):
+            raise ValueError(f"an auxiliary classifier reads D.features(x), and {type(D).__name__} has none: add it")
+        with torch.no_grad():
+            features = D.eval().features(any_samples(spec.x, 2)).flatten(1)  # type: ignore[operator]
+        self.D, self.classes = D.train(), nn.Linear(features.shape[1], spec.c.classes)
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         return self.D(x)
@@ -209,13 +186,3 @@ class Auxiliary(nn.Module):
     def classify(self, x: Tensor) -> Tensor:
         """Logits of the classes, (B, K) in float32."""
         return self.classes(self.features(x).flatten(1)).float()
-
-
-def _told(D: nn.Module, spec: Spec) -> int:
-    """How many features D has of what it sees."""
-    if not hasattr(D, "features"):
-        raise ValueError(f"what D tells is read from D.features(x), and {type(D).__name__} has none: add it")
-    with torch.no_grad():
-        features = D.eval().features(any_samples(spec.x, 2)).flatten(1)  # type: ignore[operator]
-    D.train()
-    return features.shape[1]
