@@ -146,10 +146,14 @@ def from_captions(run: Path) -> dict[str, float]:
 
 CAPTION = "--condition caption"
 FORMS = {"relativistic": "", "cross-entropy": " --loss matching_aware"}  # of the loss and of the third pair
+by_slopes = lambda gamma: {  # gamma: the default without classes
+    "classes": "--condition class",
+    "slopes as without classes": f"--condition class --r1 {gamma} --r2 {gamma} --gamma_end 0.1",
+}
 CLASSES = {"accuracy": (0.95, 1.0), "worst_coverage": (0.7, 1.0)}
 PARTS = {
-    "digits": Part("digits", {"classes": "--condition class"}, partial(by_class, "digits"), CLASSES),
-    "mnist": Part(MNIST, {"classes": "--condition class"}, partial(by_class, MNIST), CLASSES),
+    "digits": Part("digits", by_slopes(1 / 16), partial(by_class, "digits"), CLASSES),
+    "mnist": Part(MNIST, by_slopes(49 / 64), partial(by_class, MNIST), CLASSES),
     "told": Part(
         "digits",
         {

@@ -9,7 +9,7 @@ from .nets import vector
 from .settings import Recipe
 from .spaces import Frames, Image, Label, Spec, Tokens, Vector
 
-CLASSES = 10  # by which slope penalties rise at most; beyond ten, nothing was measured
+CLASSES = 10  # by which slope penalties rise at most; nothing was measured beyond
 LATE = dict(lr_end=0.0, beta2=0.99, loss="relativistic", beta1=0.0, route="pathwise")
 
 
@@ -22,12 +22,12 @@ def _image(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
     if isinstance(spec.c, Frames):
         return _frames(r, spec, device)
     side: int = spec.x.size  # type: ignore[union-attr]
-    told = isinstance(spec.c, Label) and not r.auxiliary  # each class has a D of its own in all but features
+    quick = r.net == "quick"
+    told = quick and isinstance(spec.c, Label) and not r.auxiliary  # each class has a D of its own in all but features
     gamma = (side / 32) ** 2 * (min(spec.c.classes, CLASSES) if told else 1)  # type: ignore[union-attr]
     cpu = device.type == "cpu"
     batch = 16 if side >= 24 and cpu else 64  # where time is short, many small steps
     lr_end = 0.5 if side >= 32 and cpu else 0.0  # and rates that stay high to the end
-    quick = r.net == "quick"
     lr = r.lr or (3e-3 if quick else 2e-4)  # 2e-4: Huang et al. 2024, Table 9
     lr_D = lr / 6 if quick else lr  # its G has norms, its D none
     game = dict(r1=gamma, r2=gamma, gamma_end=1.0 if told else 0.1, lr=lr, lr_D=lr_D, lr_end=lr_end, settle=1.0)

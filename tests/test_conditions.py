@@ -174,6 +174,21 @@ def test_neighbours_of_a_batch_are_those_of_its_even_pieces(n):
         assert torch.equal(whole[:even], partner(torch.arange(n)[:even]))
 
 
+@pytest.mark.parametrize(
+    ("net", "c", "auxiliary", "times", "end"),
+    [
+        ("quick", None, 0.0, 1, 0.1),
+        ("quick", Label(4), 0.0, 4, 1.0),
+        ("quick", Label(300), 0.0, 10, 1.0),
+        ("quick", Label(4), 1.0, 1, 0.1),
+        ("r3gan", Label(4), 0.0, 1, 0.1),
+    ],
+)
+def test_slopes_weigh_more_by_class_where_the_critic_is_told(net, c, auxiliary, times, end):
+    r = recipe.filled(Recipe(net=net, auxiliary=auxiliary), Spec(Image(1, 16), c), torch.device("cpu"))
+    assert r.r1 == r.r2 == times / 4 and r.gamma_end == end
+
+
 # -- as a user runs it ------------------------------------------------------------------------------------------------
 
 
