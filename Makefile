@@ -69,7 +69,8 @@ check-doctor:  ## faults.json, docs/faults.png: 1 hour 20
 	$(BIN)/python benchmarks/faults_judged.py --log $(KEPT)/faults.jsonl --write --picture docs/faults.png
 
 check-conditions:  ## conditions.json, as far as it is measured: 1 hour 40
-	$(BIN)/python benchmarks/conditions.py digits --seeds 2 --samples 45632 --keep $(KEPT)/conditions
+	$(BIN)/python benchmarks/conditions.py digits --seeds 3 --samples 45632 --keep $(KEPT)/conditions
+	$(BIN)/python benchmarks/conditions.py mnist --rows classes --seeds 3 --samples 98272 --keep $(KEPT)/conditions
 	$(BIN)/python benchmarks/conditions.py faces --rows 'captions;unconditional' --seeds 1 --samples 200000 --keep $(KEPT)/conditions
 	$(BIN)/python benchmarks/conditions.py faces --rows 'one other pair' --seeds 1 --samples 120976 --keep $(KEPT)/conditions
 
