@@ -27,8 +27,9 @@ def pick(name: str, threads: int) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
+        *others, last = (kind for kind in ("cpu", "cuda", "auto") if kind != name.partition(":")[0])
         raise DeviceError(
-            f"device {name!r} is not here ({str(error).splitlines()[0]}); use cpu, cuda or auto"
+            f"device {name!r} is not here ({str(error).splitlines()[0]}); use {', '.join(others)} or {last}"
         ) from error
     return device
 

@@ -45,6 +45,8 @@ def weighted(text: str, table: Mapping[str, Any], kind: str) -> dict[str, tuple[
         if value is None:
             said = f"has a weight that is no number, {weight!r}" if name else "has no weight"
             raise RequestError(f"{kind} {name or part!r} {said}; write NAME=WEIGHT, such as {next(iter(table))}=1")
+        if value < 0:
+            raise RequestError(f"{kind} {name!r} has the weight {weight}, which must be 0 or more")
         found[name] = thing, value
     return found
 

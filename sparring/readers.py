@@ -47,7 +47,7 @@ def sample(run: Path, asked: Asked) -> dict[str, Any]:
     G, spec, card = generators.load_generator(run / "generator")
     if isinstance(spec.c, Frames):
         return foresee(run, G, spec, card, asked)
-    if asked.source is not None or asked.frames or asked.futures:
+    if (asked.source, asked.frames, asked.futures) != (None, None, None):
         raise RequestError(
             f"--from, --frames and --futures are for runs that foresee, and {run} does not: leave them out"
         )
@@ -58,6 +58,9 @@ def sample(run: Path, asked: Asked) -> dict[str, Any]:
     place = Path(asked.out) if asked.out else run / "drawn.png"
     if place.suffix not in ("", ".png", ".npy"):
         raise RequestError(f"--out {place}: a sheet is written as .png, an array as .npy, single files into a folder")
+    usable(place, folder=not place.suffix)
+    if asked.walk and asked.grid:
+        raise RequestError("--walk and --grid are two sheets: give one")
     words, said = _words(run, spec, card, asked)
     n, columns = asked.n or 64, None
     z = asking.noise(G, n, asked.seed, asked.truncation)
@@ -91,6 +94,16 @@ def sample(run: Path, asked: Asked) -> dict[str, Any]:
     return {"out": str(place), "n": len(x), "seen": seen, "lines": [*said, f"{len(x)} samples at {seen:,}: {place}"]}
 
 
+def usable(place: Path, folder: bool = False) -> Path:
+    """The place, if something can be written there: a file, or a folder of files."""
+    above = next(p for p in place.absolute().parents if p.exists())
+    if not above.is_dir():
+        raise RequestError(f"--out {place}: {above} is a file, not a folder")
+    if folder != place.is_dir() and place.exists():
+        raise RequestError(f"--out {place} is a {'folder' if place.is_dir() else 'file'} already: give another name")
+    return place
+
+
 def write(run: Path, G: Module, spec: Spec, card: dict[str, Any], asked: Asked) -> dict[str, Any]:
     """n texts, printed, or written to a file, a line each (.txt), or as their tokens (.npy)."""
     if asked.temperature is not None and not asked.temperature > 0:
@@ -104,7 +117,7 @@ def write(run: Path, G: Module, spec: Spec, card: dict[str, Any], asked: Asked) 
     told = {"n": n, "seen": card["seen"], "texts": show.lines(x, words).split("\n")}
     if asked.out is None:
         return told | {"lines": told["texts"]}
-    place = Path(asked.out)
+    place = usable(Path(asked.out))
     place.parent.mkdir(parents=True, exist_ok=True)
     if place.suffix == ".npy":
         np.save(place, x.numpy())
@@ -142,8 +155,11 @@ def _walked(
 ) -> tuple[Tensor, int, list[str]]:
     """One z a row, from one condition to another in eight steps."""
     if len(words) != 2:
-        given = "--label" if isinstance(spec.c, Label) else "--caption"
-        raise RequestError(f"--walk goes from one condition to another: give {given} twice, not {len(words)} times")
+        named = asked.label if isinstance(spec.c, Label) else asked.caption
+        given, times = "--label" if isinstance(spec.c, Label) else "--caption", len(named)
+        raise RequestError(
+            f"--walk goes from one condition to another: give {given} twice" + (f", not {times} times" if times else "")
+        )
     rows, steps = asked.n or 8, 8
     way = asking.way(spec, asking.conditions(spec, card, words), steps)
     z = asking.noise(G, rows, asked.seed, asked.truncation).repeat_interleave(steps, 0)
@@ -164,7 +180,11 @@ def _read_back(run: Path, spec: Spec, x: Tensor, captions: list[str]) -> list[st
 def foresee(run: Path, G: Module, spec: Spec, card: dict[str, Any], asked: Asked) -> dict[str, Any]:
     """Futures of a clip, or of n held-out pasts: strips (.png), an animation (.webp, .gif), an array (.npy)."""
     assert isinstance(spec.c, Frames)
-    frames, futures = asked.frames or 16, asked.futures or 4
+    names = ("label", "caption", "grid", "walk", "truncation", "temperature")
+    if given := [name for name in names if getattr(asked, name)]:
+        raise RequestError(f"--{given[0]} is not for next frames, and {run} draws these: leave it out")
+    frames = 16 if asked.frames is None else asked.frames
+    futures = 4 if asked.futures is None else asked.futures
     if frames < 1 or futures < 1:
         raise RequestError(f"--frames {frames} and --futures {futures} must be at least 1")
     if asked.source is None:
@@ -177,7 +197,7 @@ def foresee(run: Path, G: Module, spec: Spec, card: dict[str, Any], asked: Asked
     made = generators.roll(G, spec, pasts, frames, asked.seed)  # (pasts * futures, frames, ...)
     whole = torch.cat([pasts, made], 1)
 
-    place = Path(asked.out) if asked.out else run / "drawn.webp"
+    place = usable(Path(asked.out) if asked.out else run / "drawn.webp")
     place.parent.mkdir(parents=True, exist_ok=True)
     if place.suffix == ".npy":
         np.save(place, made.unflatten(0, (len(c), futures)).numpy())
@@ -199,8 +219,11 @@ def compare(runs: list[Path], out: Path) -> dict[str, Any]:
     for run in runs:
         RunFolder(run).recipe()
     rows = report_room.compare(runs)
-    page = report_room.write_comparison(runs, out)
-    return {"rows": rows, "page": str(page), "lines": [*tables.of_runs(rows), f"page: {page}"]}
+    page = report_room.write_comparison(runs, usable(out))
+    drawn = {row["run"]: row["n_fake"] for row in rows}
+    said = [f"measured of {', '.join(f'{n} samples of {run}' for run, n in drawn.items())}: compare the same number"]
+    unlike = said if len(set(drawn.values())) > 1 else []
+    return {"rows": rows, "page": str(page), "lines": [*tables.of_runs(rows), *unlike, f"page: {page}"]}
 
 
 def report(run: Path) -> dict[str, Any]:

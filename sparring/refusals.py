@@ -63,6 +63,9 @@ def check(r: Recipe) -> None:
         value = getattr(r, name)
         if value is not None and not value > 0:
             raise RequestError(f"--{name} {value} must be above 0")
+    for name in ("evaluate_n", "evaluate_final"):
+        if (value := getattr(r, name)) < 2:
+            raise RequestError(f"--{name} {value} must be at least 2: one sample has no spread")
     ours = (
         "adversarial",
         "history",
@@ -192,7 +195,9 @@ def aim(r: Recipe) -> None:
     """Refuses a target that no run could reach for, or that names nothing that is measured."""
     name, equals, value = (r.target or "").partition("=")
     if r.stop == "target" and not equals:
-        raise RequestError(f"--stop target needs --target NAME=VALUE, such as fid=2, not {r.target!r}")
+        raise RequestError(
+            "--stop target needs --target NAME=VALUE, such as fid=2" + (f", not {r.target!r}" if r.target else "")
+        )
     known = [*MEASURES, *TRUTHS] if r.data in WORLDS else list(MEASURES)
     if name not in known:
         raise RequestError(f"--target {r.target!r}: {name!r} is none of {', '.join(known)}{nearest(name, known)}")

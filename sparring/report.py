@@ -159,10 +159,10 @@ def protocol(rows: Sequence[Row]) -> str:
 
 
 def compare(runs: Sequence[str | Path]) -> list[Row]:
-    """A row a run: {"run", "seen", "seconds", "settings", "metrics", "truth", "findings", "sheet"}.
+    """A row a run: {"run", "seen", "seconds", "settings", "n_fake", "metrics", "truth", "findings", "sheet"}.
 
     settings: only those that differ among the runs; metrics: {NAME: {"value", "se", "better"}} of the
-    latest evaluation; sheet: the path of the last sheet, or None.
+    latest evaluation, of n_fake samples; sheet: the path of the last sheet, or None.
     """
     every = [read(Path(run)) for run in runs]
     settings = [dict(flat(r.recipe)) for r in every]
@@ -175,6 +175,7 @@ def compare(runs: Sequence[str | Path]) -> list[Row]:
             "seen": int(r.seen),
             "seconds": r.seconds,
             "settings": {k: setting.get(k) for k in differ},
+            "n_fake": last.get("n_fake"),
             "metrics": {k: m._asdict() for k, m in entries(last, "metrics").items()},
             "truth": {k: m.value for k, m in entries(last, "truth").items()},
             "findings": list(dict.fromkeys(str(f.get("name")) for f in r.findings)),

@@ -205,6 +205,20 @@ def test_classes_walk_and_make_rows(tmp_path, capsys):
     assert len(np.load(tmp_path / "g.npy")) == 20
     assert main(["sample", str(run), "--walk", "--label", "1", "--label", "7", "--out", str(tmp_path / "w.png")]) == 0
     assert "from the left, '1'" in capsys.readouterr().out
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "folder.png").mkdir()
+    for asked, why in (
+        (["--walk"], "give --label twice\n"),
+        (["--walk", "--label", "1"], "give --label twice, not 1 times"),
+        (["--walk", "--grid"], "give one"),
+        (["--frames", "0"], "are for runs that foresee"),
+        (["--out", tmp_path / "file"], "is a file already"),
+        (["--out", tmp_path / "file" / "x.png"], "is a file, not a folder"),
+        (["--out", tmp_path / "folder.png"], "is a folder already"),
+    ):
+        assert main([str(a) for a in ("sample", run, *asked)]) == 2
+        assert why in capsys.readouterr().err
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_what_compares_conditions_needs_some(capsys):
