@@ -22,8 +22,7 @@ def _image(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
     if isinstance(spec.c, Frames):
         return _frames(r, spec, device)
     side: int = spec.x.size  # type: ignore[union-attr]
-    quick = r.net == "quick"
-    told = quick and isinstance(spec.c, Label) and not r.auxiliary  # each class has a D of its own in all but features
+    quick, told = r.net == "quick", by_class(r, spec)
     gamma = (side / 32) ** 2 * (min(spec.c.classes, CLASSES) if told else 1)  # type: ignore[union-attr]
     cpu = device.type == "cpu"
     batch = 16 if side >= 24 and cpu else 64  # where time is short, many small steps
@@ -44,6 +43,11 @@ def _tokens(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
     lr = r.lr or 1e-3
     game = dict(loss="nonsaturating", r1=0.0, r2=0.0, gamma_end=0.1, lr=lr, lr_D=2 * lr, lr_end=0.0, settle=1.0)
     return game | dict(route="reinforce", z=0, batch=256, samples=400_000, beta1=0.5, beta2=0.999)
+
+
+def by_class(r: Recipe, spec: Spec) -> bool:
+    """Whether slopes weigh more, for each class: D scores it along a direction of its own, learned from few."""
+    return r.net == "quick" and isinstance(spec.c, Label) and not r.auxiliary
 
 
 def join(spec: Spec) -> str:

@@ -113,7 +113,7 @@ def probe(m: Method, s: State, p: Panel) -> dict[str, float]:
 
     real, fakes = marks(y), marks(fake)
     between, within = torch.cdist(real.x, fakes.x), pairs(real.x)
-    found |= neighbours(between, within, pairs(fakes.x)) | parts(p, fakes) | obeyed(p, fakes) | copies(p, fakes)
+    found |= neighbours(between, within, pairs(fakes.x)) | parts(p, fakes) | copies(p, fakes)
     if fake.ndim == 3 and hasattr(s.G, "score"):
         with playing(s):
             found |= writing(s, fake, y, e)
@@ -275,20 +275,16 @@ def cells(x: Tensor, labels: Tensor | None, n: int) -> Tensor:
 
 
 def parts(p: Panel, fakes: Marks) -> dict[str, Tensor]:
-    """How the fakes are shared among the parts of the data, each being of that of its nearest held-out example."""
-    got = p.cell[torch.cdist(fakes.x, p.unknown).argmin(1)].mean(0)
-    due = p.cell.mean(0)
-    return {"missing": due[got < due / 4].sum(), "uneven": (got - due).abs().sum() / 2}
-
-
-def obeyed(p: Panel, fakes: Marks) -> dict[str, Tensor]:
-    """How much more often than by chance fakes lie nearest to an example of their class, where parts are classes."""
+    """How the fakes are shared among the parts of the data, each being of that of its nearest held-out example; where
+    parts are the classes that fakes were made from, also how much more often than by chance it is the right one."""
+    near, due = p.cell[torch.cdist(fakes.x, p.unknown).argmin(1)], p.cell.mean(0)
+    got = near.mean(0)
+    found = {"missing": due[got < due / 4].sum(), "uneven": (got - due).abs().sum() / 2}
     e = p.heldout[1]
     if e is None or e.ndim > 1 or not torch.equal(p.cell[: len(e)].argmax(1), e):
-        return {}
-    right = p.cell[torch.cdist(fakes.x, p.unknown).argmin(1)].gather(1, e[:, None]).mean()
-    chance = p.cell.mean(0)[e].mean()
-    return {"condition/obeyed": (right - chance) / (1 - chance)}
+        return found
+    right, chance = near.gather(1, e[:, None]).mean(), due[e].mean()
+    return found | {"condition/obeyed": (right - chance) / (1 - chance)}
 
 
 def nearest(a: Marks, known: Tensor) -> Tensor:

@@ -110,6 +110,8 @@ def write(run: Path, G: Module, spec: Spec, card: dict[str, Any], asked: Asked) 
         raise RequestError(f"--temperature {asked.temperature:g} must be above 0: 1 is as learned, 0.7 is safer")
     if asked.label or asked.caption or asked.grid or asked.walk:
         raise RequestError(f"{run} writes from nothing: leave out --label, --caption, --grid and --walk")
+    if asked.out is not None:
+        usable(Path(asked.out))
     n, z = asked.n or 64, asking.noise(G, asked.n or 64, asked.seed, asked.truncation)
     how: dict[str, Any] = {} if asked.temperature is None else {"temperature": asked.temperature}
     x = generators.draw(G, spec, n, z=z, **how)
@@ -117,7 +119,7 @@ def write(run: Path, G: Module, spec: Spec, card: dict[str, Any], asked: Asked) 
     told = {"n": n, "seen": card["seen"], "texts": show.lines(x, words).split("\n")}
     if asked.out is None:
         return told | {"lines": told["texts"]}
-    place = usable(Path(asked.out))
+    place = Path(asked.out)
     place.parent.mkdir(parents=True, exist_ok=True)
     if place.suffix == ".npy":
         np.save(place, x.numpy())
@@ -183,6 +185,7 @@ def foresee(run: Path, G: Module, spec: Spec, card: dict[str, Any], asked: Asked
     names = ("label", "caption", "grid", "walk", "truncation", "temperature")
     if given := [name for name in names if getattr(asked, name)]:
         raise RequestError(f"--{given[0]} is not for next frames, and {run} draws these: leave it out")
+    place = usable(Path(asked.out) if asked.out else run / "drawn.webp")
     frames = 16 if asked.frames is None else asked.frames
     futures = 4 if asked.futures is None else asked.futures
     if frames < 1 or futures < 1:
@@ -197,7 +200,6 @@ def foresee(run: Path, G: Module, spec: Spec, card: dict[str, Any], asked: Asked
     made = generators.roll(G, spec, pasts, frames, asked.seed)  # (pasts * futures, frames, ...)
     whole = torch.cat([pasts, made], 1)
 
-    place = usable(Path(asked.out) if asked.out else run / "drawn.webp")
     place.parent.mkdir(parents=True, exist_ok=True)
     if place.suffix == ".npy":
         np.save(place, made.unflatten(0, (len(c), futures)).numpy())
@@ -220,9 +222,9 @@ def compare(runs: list[Path], out: Path) -> dict[str, Any]:
         RunFolder(run).recipe()
     rows = report_room.compare(runs)
     page = report_room.write_comparison(runs, usable(out))
-    drawn = {row["run"]: row["n_fake"] for row in rows}
-    said = [f"measured of {', '.join(f'{n} samples of {run}' for run, n in drawn.items())}: compare the same number"]
-    unlike = said if len(set(drawn.values())) > 1 else []
+    drawn = [(row["n_fake"], row["run"]) for row in rows if row["n_fake"]]
+    of_each = ", ".join(f"{n} samples of {run}" for n, run in drawn)
+    unlike = [f"measured of {of_each}: compare the same number"] if len({n for n, _ in drawn}) > 1 else []
     return {"rows": rows, "page": str(page), "lines": [*tables.of_runs(rows), *unlike, f"page: {page}"]}
 
 

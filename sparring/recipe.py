@@ -10,7 +10,7 @@ from torch.nn import Module
 
 from . import augment, machine, penalties, ways, worlds
 from .data import Dataset
-from .defaults import DEFAULTS, join
+from .defaults import DEFAULTS, by_class, join
 from .losses import top_k
 from .names import RequestError, find, nearest, requested
 from .nets import sizes
@@ -52,7 +52,7 @@ def plan(r: Recipe, data: Dataset, device: torch.device) -> tuple[Recipe, list[s
     r = paired(r)
     if isinstance(spec.x, Image):
         usual = "0.05 for next frames" if past else "(size / 32)^2"
-        usual += ", times the classes up to ten," if r.gamma_end == 1 and r.condition == "class" else ""
+        usual += ", times the classes up to ten," if by_class(r, spec) else ""
         reasons.append(f"slope penalties: r1 {r.r1:g} and r2 {r.r2:g} ({usual} if left out), batch {r.batch}")
     if r.precision == "auto":
         fast = isinstance(spec.x, Image) and machine.fast_bf16(device)

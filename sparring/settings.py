@@ -54,8 +54,8 @@ class Recipe:
     r2: float | None = None
     """the same at generated samples"""
     gamma_end: float | None = None
-    """the share of r1 and r2 that is left at 0.7 of the run, by the same factor each sample; by class all, else a
-    tenth"""
+    """the share of r1 and r2 that is left at 0.7 of the run, by the same factor each sample; by class, in quick
+    networks, all; else a tenth"""
     contrast: float | None = None
     """weight of finding each real sample's condition among all of the batch by D's scores: 1 from captions, else 0"""
     mismatch: float | None = None
