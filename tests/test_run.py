@@ -225,6 +225,14 @@ def test_compare_prints_a_column_a_run(straight, tmp_path, capsys):
     assert all(" ± " in cell for cell in cells["fid ↓"]) and len(cells["fid ↓"]) == 2
     assert not [line for line in said if "{" in line]
 
+    file = tmp_path / "other" / "evaluations.jsonl"
+    last = json.loads(file.read_text().splitlines()[-1])
+    told = lambda: sparring("compare", *runs, "--out", out) or "compare the same number" in capsys.readouterr().out
+    for n, unlike in ((rows[0]["n_fake"], False), (7, True)):
+        with file.open("a") as f:
+            f.write(json.dumps(last | {"n_fake": n}) + "\n")
+        assert told() is unlike
+
 
 def test_one_run_is_compared_with_nothing(straight, tmp_path, capsys):
     assert sparring("compare", straight[0], "--out", tmp_path / "one.html") == 2
