@@ -11,7 +11,7 @@ from torch.nn import Module
 from .chance import generator
 from .data import Vocabulary
 from .data.frozen import Frozen, of_card
-from .names import RequestError, nearest, requested
+from .names import RequestError, nearest
 from .nets.conditions import mixed
 from .priors import Normal, Truncated
 from .spaces import Label, Spec, Tokens, Vector
@@ -89,5 +89,6 @@ def noise(G: Module, n: int, seed: int, truncation: float | None) -> Tensor:
     if not isinstance(prior, Normal | Truncated):
         kind = type(prior).__name__
         raise RequestError(f"--truncation {truncation:g} is for normal noise, and this run draws {kind}: leave it out")
-    with requested():
-        return Truncated(prior.dim, truncation).sample(n, generator("draw", seed))
+    if not truncation > 0:
+        raise RequestError(f"--truncation {truncation:g} must be above 0: 0.7 gives the more usual")
+    return Truncated(prior.dim, truncation).sample(n, generator("draw", seed))

@@ -115,7 +115,8 @@ def train(argv: Sequence[str]) -> int:
     p.add_class_arguments(Recipe, skip={"data"}, fail_untyped=True)
     p.part(PARTS)
     about = "a world's name, a folder or zip of images or clips, an .npz or .npy, a .txt of a text a line, module:name"
-    args = _with_positional(p, list(_presets(argv)), "data", about)
+    p.add_argument("data", type=str, help=about)
+    args = p.parse_args(list(_files(p, argv)))
     from . import run
 
     options = {k: v for k, v in vars(args).items() if k not in ("config", "preset", "run")}
@@ -337,21 +338,45 @@ def _status(error: Exception) -> int | None:
     return 1 if isinstance(error, RunError | PeerLost | DamagedError) else None
 
 
-def _presets(argv: Sequence[str]) -> Iterator[str]:
-    """--preset NAME is --config of a file that comes with the program."""
+def _files(p: Parser, argv: Sequence[str]) -> Iterator[str]:
+    """--preset NAME is --config of a file that comes with the program; a file that holds no options is refused."""
     words = iter(argv)
     for word in words:
-        option, equals, name = word.partition("=")
-        if option != "--preset":
+        option, equals, value = word.partition("=")
+        if option not in ("--preset", "--config"):
             yield word
             continue
         if not equals:
-            name = next(words, "")
-        if not name:
-            raise RequestError(f"--preset is given no name; there are {', '.join(PRESETS)}")
-        if name not in PRESETS:
-            raise RequestError(f"--preset {name!r} is none of {', '.join(PRESETS)}{nearest(name, PRESETS)}")
-        yield from ("--config", str(PRESETS[name]))
+            value = next(words, "")
+        if not value:
+            raise RequestError(
+                f"{option} is given no name; presets are {', '.join(PRESETS)}, a config is your own file"
+            )
+        if option == "--preset":
+            if value not in PRESETS:
+                raise RequestError(f"--preset {value!r} is none of {', '.join(PRESETS)}{nearest(value, PRESETS)}")
+            value = str(PRESETS[value])
+        _check_options(p, Path(value))
+        yield from ("--config", value)
+
+
+def _check_options(p: Parser, path: Path) -> None:
+    """Refuses a file of options that cannot be read, is no YAML, or has a name that is no option."""
+    import yaml
+
+    names = [action.dest for action in p._actions]
+    try:
+        with path.open(encoding="utf-8") as file:
+            options = yaml.safe_load(file)
+    except OSError as error:
+        raise RequestError(f"--config {path} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RequestError(f"--config {path} is no YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(options, dict):
+        raise RequestError(f"--config {path} holds no options: write one a line, such as `lr: 0.001`")
+    for name in map(str, options):
+        if name not in names:
+            raise RequestError(f"--config {path}: {name!r} is no option{nearest(name, names)}")
 
 
 def _parser(name: str, command: Any) -> Parser:

@@ -284,5 +284,8 @@ def _whole_lines(file: Path) -> Iterator[dict[str, Any]]:
 
 
 def _neighbours(path: Path) -> str:
-    runs = sorted(str(p.parent) for p in path.parent.glob("*/recipe.yaml")) if path.parent.is_dir() else []
-    return ", ".join(runs[:8]) or "none"
+    """Runs beside a path that holds none, or else where runs are put unless said otherwise."""
+    for place in (path.parent, Path("runs"), Path()):
+        if runs := sorted(str(p.parent) for p in place.glob("*/recipe.yaml")):
+            return ", ".join(runs[:8])
+    return "none"

@@ -56,9 +56,7 @@ def sample(run: Path, asked: Asked) -> dict[str, Any]:
     if asked.temperature is not None:
         raise RequestError(f"--temperature {asked.temperature:g} is for texts, and {run} writes none: try --truncation")
     place = Path(asked.out) if asked.out else run / "drawn.png"
-    if place.suffix not in ("", ".png", ".npy"):
-        raise RequestError(f"--out {place}: a sheet is written as .png, an array as .npy, single files into a folder")
-    usable(place, folder=not place.suffix)
+    usable(place, ("", ".png", ".npy"), "a sheet is written as .png, an array as .npy, single files into a folder")
     if asked.walk and asked.grid:
         raise RequestError("--walk and --grid are two sheets: give one")
     words, said = _words(run, spec, card, asked)
@@ -94,14 +92,16 @@ def sample(run: Path, asked: Asked) -> dict[str, Any]:
     return {"out": str(place), "n": len(x), "seen": seen, "lines": [*said, f"{len(x)} samples at {seen:,}: {place}"]}
 
 
-def usable(place: Path, folder: bool = False) -> Path:
-    """The place, if something can be written there: a file, or a folder of files."""
+def usable(place: Path, kinds: Sequence[str], ways: str) -> None:
+    """Refuses a place where nothing can be written, or of another suffix than these; "" is a folder of files."""
+    if place.suffix not in kinds:
+        raise RequestError(f"--out {place}: {ways}")
+    folder = not place.suffix
     above = next(p for p in place.absolute().parents if p.exists())
     if not above.is_dir():
         raise RequestError(f"--out {place}: {above} is a file, not a folder")
     if folder != place.is_dir() and place.exists():
         raise RequestError(f"--out {place} is a {'folder' if place.is_dir() else 'file'} already: give another name")
-    return place
 
 
 def write(run: Path, G: Module, spec: Spec, card: dict[str, Any], asked: Asked) -> dict[str, Any]:
@@ -110,12 +110,14 @@ def write(run: Path, G: Module, spec: Spec, card: dict[str, Any], asked: Asked) 
         raise RequestError(f"--temperature {asked.temperature:g} must be above 0: 1 is as learned, 0.7 is safer")
     if asked.label or asked.caption or asked.grid or asked.walk:
         raise RequestError(f"{run} writes from nothing: leave out --label, --caption, --grid and --walk")
+    words = card["spelling"]["known"] if "spelling" in card else None
     if asked.out is not None:
-        usable(Path(asked.out))
+        kinds = (".txt", ".npy", *((".mid", ".png") if tunes.are_notes(words or ()) else ()))
+        notes = "; tunes also as .mid, to listen to, and .png, a score"
+        usable(Path(asked.out), kinds, f"texts are written as .txt, a line each, or as tokens, .npy{notes}")
     n, z = asked.n or 64, asking.noise(G, asked.n or 64, asked.seed, asked.truncation)
     how: dict[str, Any] = {} if asked.temperature is None else {"temperature": asked.temperature}
     x = generators.draw(G, spec, n, z=z, **how)
-    words = card["spelling"]["known"] if "spelling" in card else None
     told = {"n": n, "seen": card["seen"], "texts": show.lines(x, words).split("\n")}
     if asked.out is None:
         return told | {"lines": told["texts"]}
@@ -125,11 +127,8 @@ def write(run: Path, G: Module, spec: Spec, card: dict[str, Any], asked: Asked) 
         np.save(place, x.numpy())
     elif place.suffix == ".txt":
         show.show(spec.x, x, place, words=words)
-    elif place.suffix in (".mid", ".png") and tunes.are_notes(words or ()):
-        (tunes.write_midi if place.suffix == ".mid" else tunes.write_score)(told["texts"], place)
     else:
-        notes = "; tunes also as .mid, to listen to, and .png, a score"
-        raise RequestError(f"--out {asked.out}: texts are written as .txt, a line each, or as tokens, .npy{notes}")
+        (tunes.write_midi if place.suffix == ".mid" else tunes.write_score)(told["texts"], place)
     return told | {"out": str(place), "lines": [f"{n} texts at {card['seen']:,}: {place}"]}
 
 
@@ -185,7 +184,8 @@ def foresee(run: Path, G: Module, spec: Spec, card: dict[str, Any], asked: Asked
     names = ("label", "caption", "grid", "walk", "truncation", "temperature")
     if given := [name for name in names if getattr(asked, name)]:
         raise RequestError(f"--{given[0]} is not for next frames, and {run} draws these: leave it out")
-    place = usable(Path(asked.out) if asked.out else run / "drawn.webp")
+    place = Path(asked.out) if asked.out else run / "drawn.webp"
+    usable(place, (".webp", ".gif", ".png", ".npy"), "futures are written as .webp, .gif, .png (strips) or .npy")
     frames = 16 if asked.frames is None else asked.frames
     futures = 4 if asked.futures is None else asked.futures
     if frames < 1 or futures < 1:
@@ -205,11 +205,9 @@ def foresee(run: Path, G: Module, spec: Spec, card: dict[str, Any], asked: Asked
         np.save(place, made.unflatten(0, (len(c), futures)).numpy())
     elif place.suffix in (".webp", ".gif"):
         show.film(whole, place)
-    elif place.suffix == ".png":
+    else:
         shown = torch.linspace(0, frames - 1, min(frames, 12)).round().long()
         show.futures(pasts, made[:, shown], place)
-    else:
-        raise RequestError(f"--out {asked.out}: futures are written as .webp, .gif, .png (strips) or .npy")
     what = f"{futures} futures of {frames} frames after {len(c)} past{'s' if len(c) > 1 else ''}"
     return {"out": str(place), "n": len(made), "seen": card["seen"], "lines": [f"{what} at {card['seen']:,}: {place}"]}
 
@@ -218,10 +216,11 @@ def compare(runs: list[Path], out: Path) -> dict[str, Any]:
     """Runs side by side, as a page and as rows."""
     if len(runs) < 2:
         raise RequestError(f"compare lays runs side by side: give two or more; of one, sparring report {runs[0]}")
+    usable(out, (".html", ".htm"), "the page is written as .html")
     for run in runs:
         RunFolder(run).recipe()
     rows = report_room.compare(runs)
-    page = report_room.write_comparison(runs, usable(out))
+    page = report_room.write_comparison(runs, out)
     drawn = [(row["n_fake"], row["run"]) for row in rows if row["n_fake"]]
     of_each = ", ".join(f"{n} samples of {run}" for n, run in drawn)
     unlike = [f"measured of {of_each}: compare the same number"] if len({n for n, _ in drawn}) > 1 else []

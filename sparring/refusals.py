@@ -50,8 +50,6 @@ def check(r: Recipe) -> None:
         raise RequestError(words)
     with requested():
         augment.parse(r.augment)
-        if r.size is not None:
-            pyramid(r.size)
     for name, value in r.asdict().items():
         if isinstance(value, float) and not math.isfinite(value):
             raise RequestError(f"--{name} {value} must be a finite number")
@@ -63,6 +61,9 @@ def check(r: Recipe) -> None:
         value = getattr(r, name)
         if value is not None and not value > 0:
             raise RequestError(f"--{name} {value} must be above 0")
+    if r.size is not None:
+        with requested():
+            pyramid(r.size)
     for name in ("evaluate_n", "evaluate_final"):
         if (value := getattr(r, name)) < 2:
             raise RequestError(f"--{name} {value} must be at least 2: one sample has no spread")

@@ -281,7 +281,9 @@ def test_ones_own_words_are_drawn_and_unknown_ones_named(told_run, tmp_path, cap
     assert sample("--walk", "--caption", "red", "--caption", "blue", "-n", 2, "--out", tmp_path / "w.npy") == 0
     assert len(np.load(tmp_path / "w.npy")) == 16
     assert sample("--truncation", 0.5, "--out", tmp_path / "t.npy") == 0
+    capsys.readouterr()
     assert sample("--truncation", -1) == 2
+    assert "--truncation -1 must be above 0" in capsys.readouterr().err
     assert sample("--label", "red") == 2
 
 

@@ -144,6 +144,14 @@ def test_no_run_here(tmp_path, run):
         RunFolder(tmp_path / "rum").recipe()
 
 
+def test_runs_are_named_where_they_usually_lie(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    RunFolder(tmp_path / "runs/ring-1").create({})
+    for name in ("ring-1", "elsewhere/ring-1"):
+        with pytest.raises(FolderError, match=r"runs here: runs/ring-1"):
+            RunFolder(name).recipe()
+
+
 def test_a_newer_folder_is_refused(run):
     text = (run.path / "recipe.yaml").read_text().replace("format: 1", "format: 2")
     (run.path / "recipe.yaml").write_text(text)

@@ -283,6 +283,8 @@ def spoiled(tmp_path):
     """Data and folders with every fault."""
     (tmp_path / "empty").mkdir()
     np.save(tmp_path / "nan.npy", np.array([[0.0, np.nan]] * 100, dtype="float32"))
+    for name, text in {"broken": "lr: [1", "listed": "- lr", "typo": "lrr: 1"}.items():
+        (tmp_path / f"{name}.yaml").write_text(text)
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.txt").write_text("mine")
     return tmp_path
@@ -304,7 +306,8 @@ def spoiled(tmp_path):
         ("train ring --penalties wgan_gp", "no weight"),
         ("train ring --augment colour", "color"),
         ("train faces --size 33", "nearest"),
-        ("train ring --preset=", "--preset is given no name; there are scratchgan"),
+        ("train faces --size -16", "--size -16 must be above 0"),
+        ("train ring --preset=", "--preset is given no name; presets are scratchgan"),
         ("train ring --samples -5", "must be above 0"),
         ("train ring --threads -1", "--threads -1 must be above 0, or 0 for all cores"),
         *((f"train ring --{name}_every 0", f"--{name}_every 0 must be above 0") for name in EVERY),
@@ -326,7 +329,11 @@ def spoiled(tmp_path):
         ("train ring --samples 10 --minutes 1", "give one"),
         ("train ring --device tpu", "use cpu, cuda or auto"),
         ("train ring --run {}/thesis", "holds other files"),
-        ("train ring --config {}/none.yaml", "none.yaml"),
+        ("train ring --config {}/none.yaml", "none.yaml cannot be read: No such file"),
+        ("train ring --config {}/broken.yaml", "broken.yaml is no YAML"),
+        ("train ring --config {}/listed.yaml", "listed.yaml holds no options"),
+        ("train ring --config {}/typo.yaml", "typo.yaml: 'lrr' is no option; did you mean 'lr'?"),
+        ("train ring --config", "--config is given no name"),
         ("resume {}/nowhere", "holds no run"),
         ("sample {}/nowhere", "holds no run"),
         ("evaluate {}/empty", "--against"),

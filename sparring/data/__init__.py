@@ -93,9 +93,9 @@ def open(
     if condition != "class":
         return data
     if data.classes is None:
-        why = next((note for note in data.card.get("notes", []) if "class" in note), "no classes were found")
+        why = next((note for note in data.card.get("notes", []) if "class" in note), "no classes were found in it")
         raise DataError(
-            f"{data.card['source']} cannot be made by class: {why}; put each class in a subfolder of its own, "
+            f"{data.card['source']} cannot be made by class: {why}; put each class in a subfolder, two or more, "
             "label each example, or leave the condition out"
         )
     return by_class(data)

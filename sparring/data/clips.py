@@ -48,14 +48,14 @@ def move(files: Files) -> bool:
     """Whether most of the pictures are clips, judged by some of them: then a folder is one of clips."""
     shown = [name for name in files.names if name.lower().endswith((*SUFFIXES, *FILMS))]
     some = shown[:: max(1, len(shown) // PEEKED)]
-    return sum(_frames(files, name) > 1 for name in some) > len(some) / 2
+    return sum(_frames(files.read, name) > 1 for name in some) > len(some) / 2
 
 
 def clips_of(files: Files) -> tuple[list[Clip], list[Problem]]:
     """The clips, by name, and what is none: a picture at rest makes a clip with the others of its folder, by number."""
     clips, problems, loose, lost = [], list(files.problems), {}, []
     for name in files.names:
-        count = _frames(files, name)
+        count = _frames(files.read, name)
         if count > 1:
             clips.append(Clip(name, (name,)))
         elif not name.lower().endswith(SUFFIXES):
@@ -77,14 +77,14 @@ def clips_of(files: Files) -> tuple[list[Clip], list[Problem]]:
     return sorted(clips), problems
 
 
-def _frames(files: Files, name: str) -> int:
+def _frames(open_: Open, name: str) -> int:
     """How many frames a picture's file holds; 0 if it cannot be opened, 2 for any film."""
     if name.lower().endswith(FILMS):
         return 2
     if not name.lower().endswith(MOVING):
         return 1 if name.lower().endswith(SUFFIXES) else 0
     try:
-        with files.read(name) as file, Image.open(file, formats=formats()) as image:
+        with open_(name) as file, Image.open(file, formats=formats()) as image:
             return getattr(image, "n_frames", 1)
     except Exception:  # said when it is read
         return 0
@@ -192,14 +192,19 @@ def past_of(path: Path, space: Frames) -> Tensor:
     """The last frames of a clip, bytes (count, channels, size, size), to be continued; DataError if it has too few."""
     if not path.exists():
         raise DataError(f"the clip {path} does not exist; give a .gif, .webp or .png that moves, or a folder of frames")
+    opened = lambda name: (path.parent / name).open("rb")
     clip = Clip(path.name, (path.name,))
     if path.is_dir():
         names = (f"{path.name}/{p.name}" for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
         clip = Clip(path.name, tuple(sorted(names, key=natural)))
+        if found := [name for name in clip.files if _frames(opened, name) > 1]:
+            raise DataError(
+                f"{path} holds clips, not frames of one; give one of them, such as {path.parent / found[0]}"
+            )
         if not clip.files:
             raise DataError(f"{path} holds no pictures; give a clip (.gif, .webp, .png) or a folder of its frames")
     try:
-        x = np.stack(list(frames(lambda name: (path.parent / name).open("rb"), clip, space.size, "crop")))
+        x = np.stack(list(frames(opened, clip, space.size, "crop")))
     except Unusable as error:
         raise DataError(f"the clip {path} cannot be read: {error.why}") from error
     if len(x) < space.count:

@@ -52,9 +52,12 @@ def in_folder(root: Path) -> Files:
                 raise DataError(f"{root} cannot be read ({error.strerror}); give a folder that you may read") from error
             problems.append(Problem("broken", f"{folder.relative_to(root)}: cannot be read ({error.strerror})"))
             continue
+        entries = [entry for entry in entries if not _hidden(entry.name)]
+        if not entries and folder != root:
+            empty = folder.relative_to(root).as_posix()
+            problems.append(Problem("empty folder", f"{empty}: holds no file"))
+            stamp.append((empty,))
         for entry in entries:
-            if _hidden(entry.name):
-                continue
             if entry.is_dir():
                 real = os.path.realpath(entry.path)
                 if real not in entered:

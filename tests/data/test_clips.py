@@ -186,6 +186,12 @@ def test_films_are_clips(tmp_path):
     assert clips.past_of(tmp_path / "0.mp4", d.spec.c).shape == (2, 3, 32, 32)
 
 
+def test_a_folder_of_clips_is_not_one_to_go_on_from(odd):
+    with pytest.raises(DataError, match="holds clips, not frames of one; give one of them, such as .*a.gif"):
+        clips.past_of(odd, Frames(2, 3, SIZE))
+    assert clips.past_of(odd / "walks/long", Frames(2, 3, SIZE)).shape == (2, 3, SIZE, SIZE)
+
+
 def test_a_run_on_clips_resumes_exactly(odd, tmp_path, capsys):
     run, again = tmp_path / "run", tmp_path / "again"
     options = ["--past", 3, "--condition", "past", "--width", 4, "--batch", 16, "--samples", 128, "--threads", 1]

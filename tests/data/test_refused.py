@@ -110,5 +110,7 @@ def test_wrong_options(photos):
     refused(photos, "condition 'label' is none of none, class", condition="label")
     refused(photos, "cannot be made by class: no classes were found", "subfolder", condition="class")
     (photos / "dogs").mkdir()
+    refused(photos, "no classes were found", "two or more", condition="class")
+    assert any("dogs: holds no file" in line for line in data.summary(data.open(photos)))
     (photos / "00.png").rename(photos / "dogs" / "00.png")
     refused(photos, "39 of 40 have no class, so classes are not used", condition="class")
