@@ -19,9 +19,9 @@ import record
 import torch
 
 from sparring import chance, data, generators, recipe, refusals, worlds
-from sparring.run import OPTIMIZERS
+from sparring.run import begin
 from sparring.settings import Recipe
-from sparring.train import State, train
+from sparring.train import train
 
 PLAIN = dict(loss="nonsaturating", r1=0.0, r2=0.0, lr_end=1.0, settle=1.0, beta1=0.5, beta2=0.999, average=0.0)
 CPU = dict(device="cpu", threads=1, precision="fp32")
@@ -113,8 +113,7 @@ def one(world: str, row: str, seed: int, opened: data.Dataset) -> dict[str, Any]
     r, device = asked(world, row, seed), torch.device("cpu")
     refusals.check(r)
     r, _ = recipe.plan(r, opened, device)
-    G, D = recipe.players(r, opened.spec)
-    s = State.begin(G, D, OPTIMIZERS[r.optimizer])
+    s = begin(r, opened, device)
     assert r.batch and r.samples
     batches = data.batches(opened.train, r.batch, r.seed, 0, 0, 1)
     began = time.process_time()

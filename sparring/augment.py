@@ -303,15 +303,15 @@ def chain(*augments: Augment) -> Augment:
     return augment
 
 
-def adapt(target: float = 0.6, speed: int = 500_000, every: int = 4, relative: bool = False) -> Watch:
+def adapt(target: float = 0.6, speed: int = 500_000, every: int = 4) -> Watch:
     """Karras et al. 2020: p follows r_t = E sign D(real), which rises when the critic knows its examples by heart.
+
+    The sign is that about the midpoint of the mean scores of real and fake: only some losses, as the paper's, put it at
+    0, and most give the scores no zero at all.
 
     After every `every` looks, p rises if r_t is above `target`, else falls, by the samples of those looks / speed,
     within [0, .85].  Writes memory["ada/p"] and memory["ada/rt"], equal on all ranks; `n` counts a look's samples on
     all ranks.
-
-    relative: the scores of relativistic losses have no zero of their own; take the midpoint of the mean scores of real
-    and fake.
     """
 
     def watch(turn: Turn, seen: int, n: int) -> None:
@@ -319,13 +319,13 @@ def adapt(target: float = 0.6, speed: int = 500_000, every: int = 4, relative: b
         for key in ("p", "rt", "signs", "looks", "samples"):
             m.setdefault(f"ada/{key}", real.new_zeros(()))
 
-        zero = (real.mean() + fake.mean()) / 2 if relative else 0
-        m["ada/signs"] = m["ada/signs"] + (real - zero).sign().mean()
+        zero = (real.mean() + fake.mean()) / 2
+        m["ada/signs"] = m["ada/signs"] + parallel.mean((real - zero).sign().mean())
         m["ada/looks"], m["ada/samples"] = m["ada/looks"] + 1, m["ada/samples"] + n
         if m["ada/looks"] < every:
             return
 
-        m["ada/rt"] = parallel.mean(m["ada/signs"] / m["ada/looks"])
+        m["ada/rt"] = m["ada/signs"] / m["ada/looks"]
         m["ada/p"] = (m["ada/p"] + (m["ada/rt"] - target).sign() * m["ada/samples"] / speed).clamp(0, HIGHEST)
         m |= {f"ada/{key}": real.new_zeros(()) for key in ("signs", "looks", "samples")}
 

@@ -28,15 +28,18 @@ NAMES = list(REMEDIES)
 
 
 def census(found: data.Dataset) -> dict[str, Any]:
-    """What the card of the data does not say yet: the range of its bytes, and how many examples each class has."""
+    """What the card of the data does not say yet: the range of its bytes, and how many examples each class has.
+
+    A class of which nothing is usable is one that a folder or a line of metadata named, or a gap in small numbers.
+    """
     x = found.train.x[:2048]
     more: dict[str, Any] = {"range": [int(x.min()), int(x.max())]} if x.dtype.kind == "u" else {}
     labels, classes = found.train.labels, found.classes
     if labels is not None and classes is not None:
         counts = torch.bincount(torch.from_numpy(labels), minlength=len(classes)).tolist()
-        lost = {str(p).split("/")[0] for p in found.card.get("problems", []) if "/" in str(p).split(":")[0]}
-        if all(name.isdigit() for name in classes):
-            lost = set(map(str, range(int(classes[0]), int(classes[-1]))))
+        lost = set(found.card.get("named", []))
+        if not lost and classes == [name for name in map(str, range(2 * len(classes))) if name in set(classes)]:
+            lost = set(map(str, range(int(classes[-1]))))
         more["class_sizes"] = dict(zip(classes, counts)) | {name: 0 for name in sorted(lost - set(classes))}
     return more
 

@@ -6,6 +6,7 @@ Exit status: 0 done, 1 failed while running (what was made is kept), 2 the reque
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -283,6 +284,8 @@ HELP = f"""sparring {__version__}: train, diagnose and measure adversarial gener
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit status."""
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # torch: large tensors on large pages, for fewer faults
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: names of files may be in no code at all
     argv = [_plain(a) for a in (sys.argv[1:] if argv is None else argv)]
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(HELP, end="")

@@ -144,12 +144,16 @@ class RunFolder:
         return self.write(name, lambda aside: aside.write_text(yaml.safe_dump(value, sort_keys=False)))
 
     def append(self, name: str, row: dict[str, Any]) -> None:
-        """One more line of a .jsonl file."""
-        with (self.path / name).open("a") as file:
-            file.write(json.dumps(row) + "\n")
+        """One more line of a .jsonl file; one that was cut short ends there."""
+        with (self.path / name).open("ab+") as file:
+            if file.seek(0, os.SEEK_END):
+                file.seek(-1, os.SEEK_END)
+                if file.read() != b"\n":
+                    file.write(b"\n")
+            file.write(json.dumps(row).encode() + b"\n")
 
     def rows(self, name: str) -> list[dict[str, Any]]:
-        """The lines of a .jsonl file; a last line cut short by a crash is left out."""
+        """The lines of a .jsonl file; one cut short by a crash is left out."""
         file = self.path / name
         return list(_whole_lines(file)) if file.exists() else []
 
@@ -177,6 +181,8 @@ class RunFolder:
             if place.exists():
                 shutil.rmtree(place)
             aside.rename(place)
+            for kept in (*self.path.glob("*.jsonl"), place.parent):  # before older ones go
+                settle(kept)
         except OSError as error:
             shutil.rmtree(aside, ignore_errors=True)
             if error.errno == errno.ENOSPC or "No space" in str(error):
@@ -238,9 +244,17 @@ def write_tree(place: Path, tree: dict[str, Any]) -> None:
     save_file(tensors, place / "tensors.safetensors")
     sums = {name: _sum(place / name) for name in PARTS}
     (place / "sums.json").write_text(json.dumps(sums | {"sums.json": _sum_of_sums(sums)}))
-    for file in place.iterdir():
-        with file.open("rb") as f:
-            os.fsync(f.fileno())
+    for file in (*place.iterdir(), place):
+        settle(file)
+
+
+def settle(place: Path) -> None:
+    """Waits until a file, or the names in a folder, are on the disk."""
+    handle = os.open(place, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def read_tree(place: Path) -> dict[str, Any]:
@@ -280,7 +294,7 @@ def _whole_lines(file: Path) -> Iterator[dict[str, Any]]:
         try:
             yield json.loads(line)
         except ValueError:
-            return
+            continue
 
 
 def _neighbours(path: Path) -> str:

@@ -99,6 +99,7 @@ def write_card(run: Run, reasons: list[str] | None = None, seconds: float = 0.0,
     count = lambda net: sum(p.numel() for p in net.parameters())
     card = {
         "data": run.data.card | autopilot.census(run.data),
+        "spec": spec_json(run.data.spec),
         "reasons": reasons,
         "parameters": {"G": count(run.state.G), "D": count(run.state.D)},
         "versions": {"sparring": __version__, "torch": torch.__version__, "python": platform.python_version()},

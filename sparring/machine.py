@@ -13,7 +13,7 @@ class DeviceError(ValueError):
 
 
 def pick(name: str, threads: int) -> torch.device:
-    """The device of that name (auto: the first GPU, or else the CPU); threads above 0 are set.
+    """The device of that name (auto: a GPU, or else the CPU; cuda: that of this process); threads above 0 are set.
 
     Raises DeviceError where there is no such device, or a number of threads that is none.
     """
@@ -22,15 +22,17 @@ def pick(name: str, threads: int) -> torch.device:
     if threads:
         torch.set_num_threads(threads)
     if name == "auto":
-        return torch.device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        device = torch.device(name)
+        device = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if name == "cuda" else name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         *others, last = (kind for kind in ("cpu", "cuda", "auto") if kind != name.partition(":")[0])
         raise DeviceError(
             f"device {name!r} is not here ({str(error).splitlines()[0]}); use {', '.join(others)} or {last}"
         ) from error
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # where messages between processes pass
     return device
 
 

@@ -1,6 +1,7 @@
 """Made samples held against real ones: those of a run's generator, or of a folder, zip or array."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import Module
 
+from . import asked as asking
 from . import data as data_room
 from . import generators, machine, show, tables
 from . import sweep as sweeping
@@ -163,8 +165,8 @@ def samples_of_run(run: Run, asked: Asked) -> Sides:
     """As many samples of G as there are held-out examples: what was trained on does not count."""
     r, spec = run.recipe, run.spec
     against = r.data if asked.against is None else asked.against
-    other = Recipe(data=against, size=r.size, fit=r.fit, past=r.past, condition="past" if r.past else None)
-    data = open_data(r if against == r.data else other)
+    same = against == r.data or Path(against).resolve() == Path(r.data).resolve()
+    data = open_data(r if same else like(run, against))
     if isinstance(spec.x, Tokens) and "spelling" in run.card:
         own = Spelling.of(run.card["spelling"])
         data = data if data.spelling == own else data_room.respelled(data, own, spec.x)
@@ -172,9 +174,32 @@ def samples_of_run(run: Run, asked: Asked) -> Sides:
     examples = {"real": Examples(data, ("heldout",), asked.n), "others": Examples(data, ("train",), asked.n)}
     real = examples["real"]
     c = data.heldout.take(range(len(real)))[1] if spec.c is not None else None
-    fake = generators.draw(run.G, spec, len(real), asked.seed, c)
-    told, notes = real.labels if isinstance(spec.c, Label) else None, [] if against == r.data else unused(data)
+    fake = generators.draw(run.G, spec, len(real), asked.seed, c if same else as_trained(run, data, against, c))
+    told, notes = real.labels if isinstance(spec.c, Label) else None, [] if same else unused(data)
     return Sides(data, against, "heldout", examples, fake, told, c, notes)
+
+
+def like(run: Run, against: str) -> Recipe:
+    """How other data is opened, to be held against what a run makes."""
+    r, size = run.recipe, getattr(run.spec.x, "size", None)
+    usual = Recipe(data=against, size=size, fit=r.fit, past=r.past)
+    return replace(usual, condition=r.condition, encoder=r.encoder, spelling=r.spelling)
+
+
+def as_trained(run: Run, data: Dataset, name: str, c: Tensor | None) -> Tensor | None:
+    """The conditions of other data in the numbers of the run's own; RequestError where these know no such classes."""
+    if isinstance(run.spec.c, Label):
+        known, there = run.card["classes"] or [], data.classes or []
+        if strange := [label for label in there if label not in known]:
+            raise RequestError(
+                f"{name} has classes that {run.folder.path} does not make ({', '.join(strange[:5])}; it makes "
+                f"{', '.join(known[:5])}): leave them out, or draw samples first and evaluate these"
+            )
+        return torch.tensor([known.index(there[i]) for i in c.tolist()])  # type: ignore[union-attr]
+    if isinstance(run.spec.c, Tokens):
+        words = [data.vocabulary.decode(row) for row in c.tolist()]  # type: ignore[union-attr]
+        return torch.from_numpy(asking.reader(run.spec, run.card).rows(words))
+    return c
 
 
 def samples_that_lie(asked: Asked) -> Sides:

@@ -18,12 +18,12 @@ from .nets.blocks import spectral
 from .nets.conditions import Auxiliary, mixed
 from .prices import loss, named_penalties, named_terms
 from .priors import PRIORS
-from .refusals import NEUTRAL, check_kind, check_pieces, check_place
+from .refusals import NEUTRAL, check_kind, check_place, check_processes
 from .routes import own_frames
 from .schedules import constant, cosine, geometric, linear, rise_and_fall
 from .settings import Recipe
 from .spaces import Frames, Image, Spec, Vector
-from .terms import classified, interpolated
+from .terms import classified, contrast, interpolated
 from .train import Method, as_given
 from .worlds import WORLDS
 
@@ -67,7 +67,7 @@ def plan(r: Recipe, data: Dataset, device: torch.device) -> tuple[Recipe, list[s
         reasons.append(f"precision: {r.precision}, {why}")
     if r.forcing and not past:
         raise RequestError(f"--forcing {r.forcing} feeds G frames of its own, and {r.data} has none; leave it out")
-    check_pieces(r)
+    check_processes(r)
     check_kind(r, spec)
     check_place(r, spec)
     return r, reasons
@@ -114,9 +114,9 @@ def with_intervals(r: Recipe) -> Recipe:
 
 def source(r: Recipe) -> Any:
     """What `data.open` opens: a world, a path, or what the user's own function makes."""
-    if r.data.partition("=")[0] in WORLDS:  # oracle=FILE.npz
+    if (world := r.data.partition("=")[0]) in WORLDS:  # oracle=FILE.npz
         with requested():
-            return worlds.open(r.data, size=r.size, past=r.past)
+            return worlds.open(r.data, size=r.length if world in worlds.WRITTEN else r.size, past=r.past)
     if ":" in r.data and not Path(r.data).exists():
         return find({}, r.data, "data")()
     if not Path(r.data).exists():
@@ -177,6 +177,7 @@ def method(r: Recipe, spec: Spec | None = None) -> Method:
         terms.append((interpolated(loss(r).generator, partial(mixed, spec.c)), r.interpolate))
     if r.contrast:
         weights.append((penalties.contrast, constant(r.contrast)))
+        terms.append((contrast, r.contrast))
     if r.mismatch:
         third = penalties.mismatch_original if r.loss == "matching_aware" else penalties.mismatch
         weights.append((third, constant(r.mismatch)))
@@ -186,7 +187,7 @@ def method(r: Recipe, spec: Spec | None = None) -> Method:
         noise = augment.instance_noise(linear(r.instance_noise, 0.0, 0.7 * r.samples))
         glass = noise if glass is None else augment.chain(glass, noise)
     if r.augment.partition(":")[0] == "ada":
-        watch = (augment.adapt(relative=(r.loss or "").startswith("relativistic")),)
+        watch = (augment.adapt(),)
     return Method(
         loss=loss(r),
         penalties=tuple(weights),

@@ -13,7 +13,7 @@ from .prices import loss, named_penalties, named_terms
 from .priors import PRIORS
 from .settings import Recipe
 from .spaces import Image, Spec, Tokens
-from .worlds import WORLDS
+from .worlds import WORLDS, WRITTEN
 
 OF_BATCHES = ("feature_matching", "mode_seeking")  # terms that take means over the whole batch
 NEUTRAL = dict(norm="none", group=1, kernels=0, pack=1, forget=0.0, patches=1)  # networks' options that do nothing
@@ -97,12 +97,13 @@ def check(r: Recipe) -> None:
         aim(r)
     if r.samples and r.minutes:
         raise RequestError("--samples and --minutes both set the length of the run; give one")
+    check_processes(r)
+
+
+def check_processes(r: Recipe) -> None:
+    """Refuses shares of a batch that are uneven, or, as pieces of it, would cut what D looks at together."""
     if r.batch and r.batch % processes():
         raise RequestError(f"--batch {r.batch} cannot be shared equally by {processes()} processes")
-
-
-def check_pieces(r: Recipe) -> None:
-    """Refuses pieces of a batch, and shares of it, that would cut what D looks at together."""
     together, share = (r.group or 1) * (r.pack or 1), r.micro or (r.batch or 0) // processes()
     if (r.micro or processes() > 1) and share % together:
         which = f"--micro {r.micro}" if r.micro else f"--batch {r.batch} in {processes()} processes"
@@ -153,6 +154,10 @@ def check_place(r: Recipe, spec: Spec) -> None:
         for name in names if not here else ():
             if (value := getattr(r, name)) != getattr(usual, name):
                 raise RequestError(f"--{name} {value} is for {kind}, and {r.data!r} has none: leave it out")
+    if r.data.partition("=")[0] in WRITTEN and r.spelling != usual.spelling:
+        raise RequestError(
+            f"--spelling {r.spelling} is for texts of your own, and {r.data!r} has its signs: leave it out"
+        )
 
 
 def contradictions(r: Recipe) -> Iterator[str]:
@@ -202,7 +207,7 @@ def aim(r: Recipe) -> None:
     known = [*MEASURES, *TRUTHS] if r.data in WORLDS else list(MEASURES)
     if name not in known:
         raise RequestError(f"--target {r.target!r}: {name!r} is none of {', '.join(known)}{nearest(name, known)}")
-    if number(value or "0") is None:
+    if equals and number(value) is None:
         raise RequestError(f"--target {r.target!r}: {value!r} is no number; write NAME=VALUE, such as fid=2")
 
 

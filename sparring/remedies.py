@@ -90,7 +90,7 @@ def augmented(m: Method, seen: int) -> Method:
     """Adaptive augmentation (Karras et al. 2020): the critic no longer knows its few examples by heart."""
     if m.augment is not None:
         return m
-    return replace(m, augment=augment.ada(), watch=(*m.watch, augment.adapt(relative=True)))
+    return replace(m, augment=augment.ada(), watch=(*m.watch, augment.adapt()))
 
 
 def clearer(m: Method, seen: int) -> Method:

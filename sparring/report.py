@@ -51,8 +51,8 @@ def title(r: Run) -> str:
     if not isinstance(data, str) or not data:
         return r.name
     data = data.rstrip("/").rsplit("/", 1)[-1]
-    size, condition = r.recipe.get("size"), r.recipe.get("condition")
-    data += f", {size} × {size}" if finite(size) else ""
+    x, condition = (r.card.get("spec") or {}).get("x") or {}, r.recipe.get("condition")
+    data += f", {x['size']} × {x['size']}" if x.get("space") == "Image" else ""
     if condition == "past":
         return f"{data}, the next frame"
     return data + (f", by {condition}" if isinstance(condition, str) and condition not in ("", "none") else "")

@@ -98,6 +98,7 @@ def resume(path: Path, **changes: Any) -> dict[str, Any]:
     folder = RunFolder(path)
     r = replace(Recipe.of(folder.recipe()), **changes)
     device = machine.pick(r.device, r.threads)
+    refusals.check_processes(r)
     with parallel.joined(device):
         data = open_data(r)
         state = begin(r, data, device)
@@ -317,7 +318,7 @@ def timed(r: Recipe, state: State, data: Dataset, device: torch.device, share: f
     trial.method, trial.state = recipe.method(trial.recipe, data.spec), s
     rounds = train(trial.method, s, batches(trial))
     times: list[float] = []
-    while len(times) < 8 or sum(times) < min(5.0, 2.0 * r.minutes):
+    while parallel.agree(len(times) < 8 or sum(times) < min(5.0, 2.0 * r.minutes)):
         began = time.perf_counter()
         next(rounds)
         if device.type == "cuda":

@@ -262,6 +262,18 @@ def test_a_run_by_pieces_of_words_resumes_and_draws_from_any_words(tmp_path, cap
     assert "when the run began and are Tokens(" in said
 
 
+def test_a_run_is_measured_against_other_pictures_by_their_captions(told_run, tmp_path, capsys):
+    other = folder(tmp_path / "other")
+    told = other / "metadata.jsonl"
+    told.write_text(told.read_text().replace("bright", "radiant and bright"))  # another vocabulary, other numbers
+    assert main(["evaluate", str(told_run), "--against", str(other), "-n", "8", "--extractor", "raw", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["n_fake"] > 1
+    for path in other.glob("*.jsonl"):
+        path.unlink()
+    assert main(["evaluate", str(told_run), "--against", str(other)]) == 2
+    assert "has no captions" in capsys.readouterr().err
+
+
 def test_ones_own_words_are_drawn_and_unknown_ones_named(told_run, tmp_path, capsys):
     sample = lambda *argv: main([str(a) for a in ("sample", told_run, *argv)])
     assert sample("--caption", "a bleu picture", "-n", 4, "--out", tmp_path / "a.npy") == 0

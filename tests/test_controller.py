@@ -33,9 +33,9 @@ def test_p_stays_within_its_bounds():
     assert memory["ada/p"].item() == pytest.approx(augment.HIGHEST)
 
 
-def test_relative_scores_have_no_zero():
+def test_scores_need_no_zero_of_their_own():
     for shift in (-100.0, 0.0, 100.0):
-        memory, watch = {}, adapt(every=1, relative=True)
+        memory, watch = {}, adapt(every=1)
         watch(turn([shift + 1, shift + 3.0], [shift - 1, shift - 3.0], memory), 0, 64)
         assert memory["ada/rt"] == 1
         watch(turn([shift + 1, shift - 1.0], [shift - 1, shift + 1.0], memory), 0, 64)

@@ -318,6 +318,13 @@ def test_a_run_with_cures_resumes_exactly_and_its_generator_loads(tmp_path):
     assert "history/G/turns" not in rows[-1]
 
 
+def test_pulls_take_weights_as_they_lie(tmp_path):
+    """Those of pictures are channels_last."""
+    run = tmp_path / "run"
+    assert main(["train", "digits", *SHORT, "--history", "0.01", "--weight_decay", "0.01", "--run", str(run)]) == 0
+    assert {"G/historical", "D/historical", "D/decay"} <= RunFolder(run).rows("stats.jsonl")[-1].keys()
+
+
 def test_every_choice_is_written_out(tmp_path):
     assert main(["train", "digits", *SHORT, "--width", "4", "--run", str(tmp_path / "run")]) == 0
     asked = RunFolder(tmp_path / "run").recipe()
@@ -374,5 +381,5 @@ def test_several_processes_are_refused_what_they_cannot_do(monkeypatch):
     with pytest.raises(RequestError, match="--top_k 0.5 looks at the whole batch before G moves"):
         refusals.check(Recipe(unroll=1, top_k=0.5))
     with pytest.raises(RequestError, match=r"--batch 6 in 2 processes cuts the 2 samples"):
-        refusals.check_pieces(Recipe(pack=2, batch=6))
+        refusals.check_processes(Recipe(pack=2, batch=6))
     json.dumps(Recipe().asdict())

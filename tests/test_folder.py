@@ -116,6 +116,8 @@ def test_lines_survive_a_crash_in_the_last(run):
     with (run.path / "stats.jsonl").open("a") as f:
         f.write('{"seen": 4')
     assert [r["seen"] for r in run.rows("stats.jsonl")] == [10, 20, 30]
+    run.append("stats.jsonl", {"seen": 50})
+    assert [r["seen"] for r in run.rows("stats.jsonl")] == [10, 20, 30, 50]
     run.forget_after("stats.jsonl", 20)
     run.append("stats.jsonl", {"seen": 25})
     assert [r["seen"] for r in run.rows("stats.jsonl")] == [10, 20, 25]

@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from torch import nn
 
 from sparring import parallel
 from sparring.losses import LOSSES, top_k
@@ -71,6 +72,35 @@ def play(loss, micro, rounds, share, cure=""):
     return everything(s.G), everything(s.D), everything(s.ema)
 
 
+class Painter(Maker):
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Linear(3, 128), nn.Unflatten(1, (8, 4, 4)), nn.Upsample(scale_factor=2), nn.Conv2d(8, 3, 3, padding=1)
+        )
+
+
+class Looker(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.LeakyReLU(0.2), nn.Conv2d(8, 1, 3))
+
+    def forward(self, x, c=None):
+        return self.net(x).mean((1, 2, 3))
+
+
+def play_pictures(rounds, share):
+    """By convolutions whose weights lie as a run lays them."""
+    torch.manual_seed(parallel.rank())
+    laid = dict(dtype=torch.float64, memory_format=torch.channels_last)
+    s = State.begin(*(net.to(**laid) for net in (Painter(), Looker())))
+    m = Method(penalties=EXACT, lr_G=constant(1e-3), lr_D=constant(1e-3))
+    for i in range(rounds):
+        x = torch.rand(8, 3, 8, 8, generator=torch.Generator().manual_seed(i)) * 2 - 1
+        step(m, s, share(x.to(**laid)))
+    return everything(s.G), everything(s.D), everything(s.ema)
+
+
 def half(x):
     n = len(x) // parallel.size()
     return x[parallel.rank() * n : (parallel.rank() + 1) * n]
@@ -81,6 +111,7 @@ def one_of_two(rank, rendezvous, out):
     dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=2)
     ends = {(loss, micro): play(loss, micro, 3, half) for loss in LOSSES for micro in (None, 3)}
     ends |= {cure: play("relativistic", None, 3, half, cure) for cure in CURES}
+    ends["pictures"] = play_pictures(3, half)
     ends["long"] = play("relativistic", None, 100, half)
     torch.save(ends, f"{out}{rank}")
     dist.barrier()
@@ -113,6 +144,12 @@ def test_with_a_cure_two_processes_are_one(two, cure):
         assert all(torch.equal(a[k], b[k]) for k in a)
 
 
+def test_on_pictures_two_processes_are_one(two):
+    for net, whole in zip(two[0]["pictures"], play_pictures(3, lambda x: x)):
+        for k, v in whole.items():
+            torch.testing.assert_close(net[k], v, rtol=0, atol=1e-6)
+
+
 def test_ranks_stay_equal(two):
     for a, b in zip(two[0]["long"], two[1]["long"]):
         assert all(torch.equal(a[k], b[k]) for k in a)
@@ -142,6 +179,13 @@ def test_torchrun_trains_one_run(tmp_path):
     ]
     for k, v in one["state"]["G"].items():
         assert (two["state"]["G"][k] - v).abs().mean() < 1e-5  # Adam divides rounding by rounding
+
+
+def test_processes_agree_how_much_fits_the_time(tmp_path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "--"]
+    command += "sparring train ring --minutes 0.01 --batch 64 --threads 1 --evaluate_n 50 --evaluate_final 50".split()
+    done = subprocess.run([*command, "--run", str(tmp_path / "run")], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_dead_rank_ends_the_others(tmp_path):

@@ -30,6 +30,24 @@ def ask(*options):
     return main(["evaluate", "noise.npy", "--against", "digits", "-n", "100", *map(str, options)])
 
 
+def test_a_run_by_class_is_measured_against_other_data_of_its_classes(tmp_path, capsys):
+    draw, few = worlds.open("digits").draw, ["--samples", "64", "--batch", "16", "--threads", "1", "--width", "4"]
+    for name, seed, labels in (("own", 0, range(10)), ("other", 1, range(10)), ("odd", 1, range(1, 11))):
+        x = draw(200, seed)[0]
+        np.savez(f"{name}.npz", x=x[:, 0].numpy(), labels=np.array(labels)[np.arange(200) % 10])
+    assert main(["train", "own.npz", "--condition", "class", "--run", "run", *few, "--evaluate_final", "20"]) == 0
+    capsys.readouterr()
+    ask = lambda other: main(["evaluate", "run", "--against", other, "-n", "20", "--extractor", "raw", "--json"])
+    assert ask(str(tmp_path / "own.npz")) == 0
+    same = json.loads(capsys.readouterr().out)
+    assert ask("other.npz") == 0
+    assert json.loads(capsys.readouterr().out)["metrics"] != same["metrics"]
+    assert ask("odd.npz") == 2
+    assert "has classes that run does not make (10; it makes 0, 1, 2" in capsys.readouterr().err
+    assert ask("ring") == 2
+    assert "cannot be made by class" in capsys.readouterr().err
+
+
 def test_two_extractors_each_beside_its_own_floor(capsys):
     assert ask("--json") == 0
     found = json.loads(capsys.readouterr().out)

@@ -86,7 +86,6 @@ def run(tmp_path) -> Path:
     recipe = {
         "format": 1,
         "data": "faces",
-        "size": 8,
         "loss": "relativistic",
         "r1": 0.2,
         "clip": None,
@@ -103,6 +102,7 @@ def run(tmp_path) -> Path:
     rows(run / "findings.jsonl", [{"name": "collapse", "since": 12_000, "evidence": "spread .2", "advice": "raise r1"}])
     card = {
         "data": {"source": "faces", "train": 50_000, "heldout": 5000, "problems": ["a.png: broken", "b.gif: blank"]},
+        "spec": {"x": {"space": "Image", "channels": 3, "size": 8}, "c": None},
         "versions": {"torch": "2.13.0"}, "hardware": {"cores": 2}, "parameters": {"G": 1_203_971}, "seconds": 503.0,
     }  # fmt: skip
     (run / "card.json").write_text(json.dumps(card))
@@ -245,14 +245,14 @@ def test_a_half_written_line_is_left_out(run):
 def test_runs_side_by_side(run, tmp_path):
     other = tmp_path / "second"
     other.mkdir()
-    (other / "recipe.yaml").write_text(yaml.safe_dump({"data": "faces", "size": 8, "loss": "hinge", "lr": {"G": 2e-4}}))
+    (other / "recipe.yaml").write_text(yaml.safe_dump({"data": "faces", "loss": "hinge", "lr": {"G": 2e-4}}))
     better = {"fid": {"value": 7.0, "se": 0.5, "better": "lower"}}
     rows(other / "evaluations.jsonl", [evaluation(30_000, metrics=better)])
 
     first, second = compare([run, other])
     assert first["settings"]["loss"] == "relativistic"
     assert second["settings"]["loss"] == "hinge"
-    assert not {"data", "size", "lr.G"} & first["settings"].keys()
+    assert not {"data", "lr.G"} & first["settings"].keys()
     assert first["metrics"]["fid"] == {"value": 12.0, "se": 0.61, "better": "lower"}
     assert (first["seen"], second["seen"]) == (20_000, 30_000)
     assert first["findings"] == ["collapse"]

@@ -258,6 +258,12 @@ def test_resume_refuses_threads_that_are_none(straight, capsys):
     assert "--threads -1 must be above 0" in capsys.readouterr().err
 
 
+def test_resume_refuses_processes_that_cannot_share_a_batch(straight, capsys, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    assert sparring("resume", straight[0]) == 2
+    assert "cannot be shared equally by 3 processes" in capsys.readouterr().err
+
+
 def test_a_config_file_and_an_option_over_it(tmp_path, capsys):
     (tmp_path / "c.yaml").write_text("samples: 640\nlr: 0.002\nseed: 5\n")
     run = tmp_path / "run"
@@ -319,6 +325,8 @@ def spoiled(tmp_path):
         ("train ring --evaluate_final 1", "--evaluate_final 1 must be at least 2"),
         ("train ring --device cuda:99", "; use cpu or auto"),
         ("train ring --stop target", "such as fid=2\n"),
+        ("train ring --stop target --target fid=", "'' is no number"),
+        ("train grammar --spelling characters", "grammar' has its signs"),
         ("train ring --lr .inf", "--lr inf must be a finite number"),
         ("train ring --stop target --target fid=nan", "'nan' is no number"),
         ("train ring --samples ten", "--samples 'ten' is no whole number"),

@@ -14,12 +14,13 @@ class Unusable(Exception):
 
 
 class Problem(str):
-    """A line about something that was left out, of one kind."""
+    """A line about something that was left out, of one kind; letters of names in no known code stand as \\xNN do."""
 
     kind: str
 
     def __new__(cls, kind: str, line: str) -> "Problem":
-        problem = super().__new__(cls, " ".join(line.split()))
+        readable = line.encode("utf-8", "backslashreplace").decode()
+        problem = super().__new__(cls, " ".join(readable.split()))
         problem.kind = kind
         return problem
 

@@ -122,7 +122,7 @@ def fill(
         "notes": notes,
     }
     card["clips"]["longest"] = lengths[-1]
-    text = json.dumps({"card": card, "spec": to_json(spec)}, ensure_ascii=False)
+    text = json.dumps({"card": card, "spec": to_json(spec)})
     (aside / "card.json").write_text(text, encoding="utf-8")
 
 
@@ -267,4 +267,4 @@ def _store(aside: Path, split: str, film: np.ndarray, mine: list[Kept], channels
 
 def _lines(names: list[str], order: list[int]) -> Iterator[str]:
     for i in order:
-        yield json.dumps(names[i], ensure_ascii=False) + "\n"
+        yield json.dumps(names[i]) + "\n"

@@ -86,6 +86,7 @@ def _from_files(
         else:
             why = "asked for"
         card, each = _card(f"pictures in a {found.kind}", size, why, fit), 3 * size * size
+        card |= {"named": sorted({str(item.label) for item in items if item.label is not None})}
         examples = chain(problems, spread(partial(_decode, found, size, fit), items))
         refuse_without_room(aside, 2 * each * len(items))
         store(aside, examples, len(items), each, seed, str(path), card, progress)

@@ -79,7 +79,7 @@ def store(
             _write(aside / f"{name}.npy", x, rows[chosen], channels)
             fingerprint.update(keys[chosen].tobytes())
             if any(got.names):
-                lines = [json.dumps(got.names[i], ensure_ascii=False) + "\n" for i in rows[chosen]]
+                lines = [json.dumps(got.names[i]) + "\n" for i in rows[chosen]]  # ASCII: names may be in no code at all
                 (aside / f"{name}.names.jsonl").write_text("".join(lines), encoding="utf-8")
             if labels is not None:
                 np.save(aside / f"{name}.labels.npy", labels[chosen])
@@ -115,7 +115,7 @@ def store(
         if classes is None and (without := got.labels.count(None)) < len(got.labels):
             some = f"{without:,} of {len(got.labels):,} have no class" if without else "all are of one class"
             card["notes"] = [f"{some}, so classes are not used"]
-        text = json.dumps({"card": card, "spec": to_json(spec), "classes": classes}, ensure_ascii=False)
+        text = json.dumps({"card": card, "spec": to_json(spec), "classes": classes})
         (aside / "card.json").write_text(text, encoding="utf-8")
 
 

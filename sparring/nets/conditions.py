@@ -158,7 +158,7 @@ class Projection(nn.Module):
         """Features (B, d) to scores (B, M) under each of M conditions."""
         if self.embed is None or self.pack > 1:
             raise ValueError("a score under every condition takes a condition, and one sample at a time: no pack")
-        return (self.phi(h).float()[:, None] * self.embed(c).float()).sum(2)
+        return self.phi(h).float() @ self.embed(c).float().T
 
 
 class Auxiliary(nn.Module):

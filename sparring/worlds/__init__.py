@@ -88,6 +88,7 @@ def _constructor(place: str) -> Callable[..., Any]:
 
 
 FORESEEN = ("maze",)  # worlds of frames
+WRITTEN = ("grammar", "english", "melodies", "oracle", "oracle-500", "oracle-5000")  # worlds of texts
 WORLDS: dict[str, Callable[..., World]] = {row.name: _constructor(row.place) for row in ROWS}
 
 

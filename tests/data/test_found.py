@@ -1,6 +1,7 @@
 """What is found in a folder, a zip or a world, and what is said of it."""
 
 import json
+import os
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,12 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
-from sparring import data, worlds
+from sparring import autopilot, data, worlds
 from sparring.data import sources
+from sparring.progress import tell
 from sparring.spaces import Image as Pictures
 from sparring.spaces import Label, Spec
 
-from ..oddities import CLASSES, captioned, zipped
+from ..oddities import CLASSES, captioned, drawing, zipped
 from .conftest import same
 
 # -- what is found -----------------------------------------------------------------------------------------------------
@@ -33,6 +35,22 @@ def test_every_oddity_comes_out_or_is_reported(odd):
     text = "\n".join(data.summary(d))
     for word in ("32 × 32, colour", "median short side", "left out: 4 blank, 6 broken, 4 duplicate", "laid on white"):
         assert word in text
+
+
+def test_a_name_in_no_code_is_a_name(photos, capsys):
+    """As on disks and in archives from elsewhere."""
+    try:
+        (photos / "00.png").rename(photos / os.fsdecode(b"caf\xe9.png"))
+        (photos / os.fsdecode(b"na\xefve.txt")).write_text("no picture")
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    d = data.open(photos)
+    assert len(d.train) + len(d.heldout) == 40
+    names = d.train.names(range(len(d.train))) + d.heldout.names(range(len(d.heldout)))
+    assert os.fsdecode(b"caf\xe9.png") in names
+    for line in data.summary(d):
+        tell(line)
+    assert "na\\udcefve.txt: not a format" in capsys.readouterr().err
 
 
 def test_problems_have_a_line_each(odd):
@@ -128,6 +146,32 @@ def test_classes_as_condition(odd):
     assert c.tolist() == plain.train.labels[[5, 3, 3]].tolist()
     assert torch.equal(x[1], x[2])
     assert d.card["fingerprint"] == plain.card["fingerprint"]
+
+
+@pytest.mark.parametrize(
+    ("folders", "lost"),
+    [
+        (("train/cats", "train/dogs"), set()),  # and a broken file beside them
+        (("00000", "00002"), set()),  # names, though of digits
+        (("1999", "2024"), set()),
+        (("cats", "dogs", "owls"), {"owls"}),  # in which nothing can be read
+    ],
+)
+def test_a_class_is_lost_only_where_one_was_named(tmp_path, folders, lost):
+    root, rng = tmp_path / "root", np.random.default_rng(0)
+    for name in folders:
+        (root / name).mkdir(parents=True)
+        for i in range(12 if name not in lost else 0):
+            Image.fromarray(drawing(rng, CLASSES[0], 40, 36)).save(root / name / f"{i}.png")
+        (root / name / "broken.png").write_bytes(b"no picture")
+    sizes = autopilot.census(data.open(root))["class_sizes"]
+    assert {name for name, n in sizes.items() if not n} == lost
+
+
+def test_a_gap_in_numbers_is_a_lost_class(tmp_path):
+    x = np.random.default_rng(0).integers(0, 256, (60, 8, 8), dtype=np.uint8)
+    np.savez(tmp_path / "x.npz", x=x, labels=np.array([0, 1, 3])[np.arange(60) % 3])
+    assert autopilot.census(data.open(tmp_path / "x.npz"))["class_sizes"]["2"] == 0
 
 
 def test_a_class_is_a_subfolder_below_all_common_ones():
