@@ -23,6 +23,7 @@ from sparring.run import begin
 from sparring.settings import Recipe
 from sparring.train import train
 
+RMSPROP = dict(optimizer="rmsprop", beta1=None, beta2=0.99)
 PLAIN = dict(loss="nonsaturating", r1=0.0, r2=0.0, lr_end=1.0, settle=1.0, beta1=0.5, beta2=0.999, average=0.0)
 CPU = dict(device="cpu", threads=1, precision="fp32")
 WORLDS: dict[str, dict[str, Any]] = {  # the networks and the length; samples judged
@@ -59,7 +60,7 @@ ROWS: dict[str, tuple[dict[str, Any], str, str]] = {  # options, what it does, w
         "Sønderby et al. 2016; Arjovsky & Bottou 2017",
     ),
     "Wasserstein, clipping": (
-        dict(loss="wasserstein", clip=0.05, optimizer="rmsprop", critic_steps=5),
+        dict(loss="wasserstein", clip=0.05, critic_steps=5) | RMSPROP,
         "the first Wasserstein GAN: weights clipped, RMSProp, five turns of D",
         "Arjovsky et al. 2017",
     ),
@@ -79,7 +80,7 @@ ROWS: dict[str, tuple[dict[str, Any], str, str]] = {  # options, what it does, w
     "spectral norm": (dict(spectral="D"), "D's weights divided by their largest singular value", "Miyato et al. 2018"),
     "top-k": (dict(top_k=0.5), "G learns from the better half of its fakes", "Sinha et al. 2020"),
     "two time scales": (dict(lr_D=4e-3), "D learns at four times G's rate, not a tenth", "Heusel et al. 2017"),
-    "RMSProp": (dict(optimizer="rmsprop"), "no momentum", "Tieleman & Hinton 2012"),
+    "RMSProp": (RMSPROP, "no momentum", "Tieleman & Hinton 2012"),
     "Adam without momentum": (dict(beta1=0.0), "its first decay is 0, not .5", "Gulrajani et al. 2017"),
     "average generator": (dict(average=0.02), "a running mean of G is judged", "Karras et al. 2018"),
     "relativistic": (dict(loss="relativistic"), "a fake must be more real than a real", "Jolicoeur-Martineau 2018"),

@@ -241,11 +241,21 @@ def write_tree(place: Path, tree: dict[str, Any]) -> None:
         return value
 
     (place / "tree.json").write_text(json.dumps(plain(tree, "")))
-    save_file(tensors, place / "tensors.safetensors")
+    save_file(apart(tensors), place / "tensors.safetensors")
     sums = {name: _sum(place / name) for name in PARTS}
     (place / "sums.json").write_text(json.dumps(sums | {"sums.json": _sum_of_sums(sums)}))
     for file in (*place.iterdir(), place):
         settle(file)
+
+
+def apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same, those that share memory with one before, as tied weights do, as copies: safetensors wants them so."""
+    taken: set[int] = set()
+    found = {}
+    for name, t in tensors.items():
+        found[name] = t.clone() if t.untyped_storage().data_ptr() in taken else t
+        taken.add(t.untyped_storage().data_ptr())
+    return found
 
 
 def settle(place: Path) -> None:

@@ -13,6 +13,7 @@ from torch.nn import Module
 
 from .chance import generator
 from .data import Dataset
+from .folder import apart
 from .names import RequestError
 from .recipe import players
 from .settings import Recipe
@@ -30,7 +31,8 @@ def save_generator(folder: Path, G: Module, r: Recipe, data: Dataset, seen: int)
         card |= dict(data.vocabulary.card(), examples=[data.vocabulary.decode(row) for row in few])
     if data.spelling is not None:
         card |= dict(spelling=data.spelling.asdict())
-    save_file({k: v.detach().contiguous() for k, v in G.state_dict().items()}, folder / "weights.safetensors")
+    weights = apart({k: v.detach().contiguous() for k, v in G.state_dict().items()})
+    save_file(weights, folder / "weights.safetensors")
     (folder / "generator.json").write_text(json.dumps(card, indent=1))
 
 

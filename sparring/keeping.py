@@ -28,14 +28,15 @@ def draw_sheet(run: Run) -> None:
 def measured(run: Run, n: int, last: bool = False) -> dict[str, Any]:
     """A line of evaluations.jsonl: n samples of the average generator against held-out data; empty if impossible.
 
-    The last time from fresh noise, and also what as many real samples would get.
+    The first time and the last also what as many real samples would get; the last from fresh noise.
     """
     data, r = run.data, run.recipe
+    ceiling = last or run.state.seen < (r.evaluate_every or 0) + (r.batch or 0)
     real = data.heldout.take(torch.arange(min(n, len(data.heldout))))[0]
-    others = data.train.take(torch.arange(min(n, len(data.train))))[0] if last else None
+    others = data.train.take(torch.arange(min(n, len(data.train))))[0] if ceiling else None
     fake, c = sheets.drawn(run.state.ema, r, data, n, "last evaluation" if last else "evaluation")
     try:
-        options = dict(seed=r.seed, c=c, others=others, ceiling=last, data=r.data, extractor=run.extractor)
+        options = dict(seed=r.seed, c=c, others=others, ceiling=ceiling, data=r.data, extractor=run.extractor)
         if run.extractor is not None:  # what costs something is looked through once
             options |= {"known": {"real": reference(run.extractor, Making(data), "heldout", len(real))}}
         score = generators.scorer(run.state.ema, data.spec)

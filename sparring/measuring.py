@@ -210,7 +210,7 @@ def samples_that_lie(asked: Asked) -> Sides:
         raise RequestError(f"{asked.what} is no run, so say what to measure it against: --against DATA")
     n, data = asked.n, open_data(Recipe(data=asked.against))
     real = Examples(data, WHOLE, n)
-    folder = data_room.open(asked.what, size=getattr(data.spec.x, "size", None), condition="none")
+    folder = data_room.open(asked.what, size=getattr(data.spec.x, "size", None), condition="none", whole=True)
     if data.spelling is not None and isinstance(data.spec.x, Tokens):
         folder = data_room.respelled(folder, data.spelling, data.spec.x, whole=True)
 

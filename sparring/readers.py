@@ -195,7 +195,7 @@ def foresee(run: Path, G: Module, spec: Spec, card: dict[str, Any], asked: Asked
         c = data.heldout.take(torch.arange(min(asked.n or 4, len(data.heldout))))[1]
         assert c is not None
     else:
-        c = data_room.past_of(Path(asked.source), spec.c)[None]
+        c = data_room.past_of(Path(asked.source), spec.c, Recipe.of(RunFolder(run).recipe()).fit)[None]
     pasts = c.repeat_interleave(futures, 0)
     made = generators.roll(G, spec, pasts, frames, asked.seed)  # (pasts * futures, frames, ...)
     whole = torch.cat([pasts, made], 1)
@@ -221,10 +221,11 @@ def compare(runs: list[Path], out: Path) -> dict[str, Any]:
         RunFolder(run).recipe()
     rows = report_room.compare(runs)
     page = report_room.write_comparison(runs, out)
-    drawn = [(row["n_fake"], row["run"]) for row in rows if row["n_fake"]]
-    of_each = ", ".join(f"{n} samples of {run}" for n, run in drawn)
-    unlike = [f"measured of {of_each}: compare the same number"] if len({n for n, _ in drawn}) > 1 else []
-    return {"rows": rows, "page": str(page), "lines": [*tables.of_runs(rows), *unlike, f"page: {page}"]}
+    return {
+        "rows": rows,
+        "page": str(page),
+        "lines": [*tables.of_runs(rows), *report_room.unlike(rows), f"page: {page}"],
+    }
 
 
 def report(run: Path) -> dict[str, Any]:

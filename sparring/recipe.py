@@ -33,8 +33,9 @@ def plan(r: Recipe, data: Dataset, device: torch.device) -> tuple[Recipe, list[s
     spec, reasons = data.spec, []
     if r.net == "auto" or r.width is None:
         with requested():
-            chosen = sizes.choose(spec, len(data.train), device, r.route)
-        r = replace(r, net=chosen.name if r.net == "auto" else r.net, width=r.width or chosen.width)
+            asked = None if r.net == "auto" else r.net
+            chosen = sizes.choose(spec, len(data.train), device, r.route, asked)
+        r = replace(r, net=chosen.name, width=r.width or chosen.width)
         reasons.append(f"networks: {chosen.reason}")
     if isinstance(spec.x, Vector):
         reasons.append(f"points are centred at {spec.x.center:.4g} and divided by {spec.x.scale:.4g}, their own spread")

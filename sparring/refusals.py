@@ -154,6 +154,10 @@ def check_place(r: Recipe, spec: Spec) -> None:
         for name in names if not here else ():
             if (value := getattr(r, name)) != getattr(usual, name):
                 raise RequestError(f"--{name} {value} is for {kind}, and {r.data!r} has none: leave it out")
+    of_pictures = [f"--penalties {k}" for k in named_penalties(r) if k == "consistency"]
+    of_pictures += [f"--terms {k}" for k in named_terms(r) if k == "gradients"]
+    if of_pictures and not isinstance(spec.x, Image):
+        raise RequestError(f"{of_pictures[0]} is for pictures, and {r.data!r} has none: leave it out")
     if r.data.partition("=")[0] in WRITTEN and r.spelling != usual.spelling:
         raise RequestError(
             f"--spelling {r.spelling} is for texts of your own, and {r.data!r} has its signs: leave it out"
@@ -169,6 +173,8 @@ def contradictions(r: Recipe) -> Iterator[str]:
         yield f"--terms {compared[0]} compares with the frame that followed the real past, not G's own: drop --forcing"
     if r.stop == "plateau" and r.tau_end not in (None, r.tau):
         yield f"--tau_end {r.tau_end:g} is that of the whole run, and --stop plateau may end it sooner: drop one"
+    if r.optimizer == "rmsprop" and r.beta1:
+        yield f"--beta1 {r.beta1} is of Adam, and --optimizer rmsprop has no momentum: drop one"
     if r.clip and r.spectral != "none":
         yield "--clip and --spectral each bound D's weights, and clipping would bound what is then divided: drop one"
     compared = r.mismatch or r.contrast or any(map(penalties.pairing, named_penalties(r)))

@@ -8,7 +8,7 @@ from pathlib import Path
 from .folder import RunFolder
 from .report_page import duration, e, measured, number, page, pairs, section, short, table
 from .report_parts import BYTES, curves, data_card, film, flat, made_with, measures, plain, still, truth
-from .report_read import Measure, Row, Run, column, entries, finite, latest, read
+from .report_read import SERIES, Measure, Row, Run, column, entries, finite, latest, read
 
 
 def write(run: str | Path) -> Path:
@@ -159,10 +159,10 @@ def protocol(rows: Sequence[Row]) -> str:
 
 
 def compare(runs: Sequence[str | Path]) -> list[Row]:
-    """A row a run: {"run", "seen", "seconds", "settings", "n_fake", "metrics", "truth", "findings", "sheet"}.
+    """A row a run: {"run", "seen", "seconds", "settings", "by", "metrics", "truth", "findings", "sheet"}.
 
     settings: only those that differ among the runs; metrics: {NAME: {"value", "se", "better"}} of the
-    latest evaluation, of n_fake samples; sheet: the path of the last sheet, or None.
+    latest evaluation, by the data, split, extractor and numbers of samples of `by`; sheet: the path of the last sheet.
     """
     every = [read(Path(run)) for run in runs]
     settings = [dict(flat(r.recipe)) for r in every]
@@ -175,7 +175,7 @@ def compare(runs: Sequence[str | Path]) -> list[Row]:
             "seen": int(r.seen),
             "seconds": r.seconds,
             "settings": {k: setting.get(k) for k in differ},
-            "n_fake": last.get("n_fake"),
+            "by": {k: last.get(k) for k in SERIES if k != "player"} if last else {},
             "metrics": {k: m._asdict() for k, m in entries(last, "metrics").items()},
             "truth": {k: m.value for k, m in entries(last, "truth").items()},
             "findings": list(dict.fromkeys(str(f.get("name")) for f in r.findings)),
@@ -196,7 +196,7 @@ def write_comparison(runs: Sequence[str | Path], out: str | Path) -> Path:
     body += [["<b>Measures</b>", *blank]] if part("metrics") else []
     for name in part("metrics"):
         ms = [Measure(**m) if (m := row["metrics"].get(name)) else None for row in rows]
-        leader = ahead(ms)
+        leader = None if unlike(rows) else ahead(ms)
         cells = [f"{measured(m.value, m.se)}" if m else "—" for m in ms]
         arrow = next(({"lower": "↓", "higher": "↑"}.get(str(m.better), "") for m in ms if m), "")
         body.append([f"{e(name)} {arrow}", *(f"<b>{c}</b>" if i == leader else c for i, c in enumerate(cells))])
@@ -209,8 +209,24 @@ def write_comparison(runs: Sequence[str | Path], out: str | Path) -> Path:
     html = table(["", *(e(row["run"]) for row in rows)], body, "side")
     html = re.sub(r"<tr>(<th scope=row><b>)", r'<tr class="head">\1', html)
     about = "Values with one standard error. Bold: ahead of all others by over two errors of the difference."
+    about += "".join(f" <b>{e(line)}</b>" for line in unlike(rows))
     text = page("Runs side by side", f'<h1>{len(rows)} runs side by side</h1><p class="about">{about}</p>{html}')
     return RunFolder(out.parent).write(out.name, lambda aside: aside.write_text(text, encoding="utf-8"))
+
+
+def unlike(rows: Sequence[Row]) -> list[str]:
+    """A line for each way in which measured runs were not measured alike, so that no winner can be named."""
+    names = {"data": "data", "split": "split", "extractor": "extractor", "n_fake": "number of samples"}
+    names |= {"n_real": "number of real samples"}
+    taken = [row for row in rows if row["by"]]
+    lines = []
+    for k, name in names.items():
+        if len({row["by"][k] for row in taken}) > 1:
+            each = ", ".join(f"{row['by'][k]} of {row['run']}" for row in taken)
+            lines.append(
+                f"not measured alike, by {name}: {each}; sparring evaluate each against the same, by the same -n"
+            )
+    return lines
 
 
 def ahead(ms: Sequence[Measure | None]) -> int | None:

@@ -155,14 +155,13 @@ def plot(title: str, lines: Sequence[Line], ceiling: float | None, scale: str, s
         for line in lines:
             x, y, low, high = binned(line.x, line.y)
             dots = {"marker": "o", "ms": 3.2} if len(y) < 16 else {}
-            if line.se is None:
-                shown.append(y)
-            else:
+            shown.append(y)
+            if len(y) < len(line.y):
+                ax.fill_between(x, low, high, color=line.color, alpha=0.14, lw=0)
+            elif line.se is not None:
                 low, high = np.subtract(line.y, line.se), np.add(line.y, line.se)
                 shown += [low, high]
                 ax.vlines(line.x, low, high, color=line.color, lw=1)
-            if len(y) < len(line.y):
-                ax.fill_between(x, low, high, color=line.color, alpha=0.14, lw=0)
             ax.plot(x, y, color=line.color, lw=1.4, **dots)
         for level in ceilings:
             ax.axhline(level, color=MUTED, lw=1.1, ls=(0, (4, 3)))

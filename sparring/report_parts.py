@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .report_page import BLUE, CYCLE, GOLD, INK, PLUM, RUST, Line, chart, e, like, measured, number, pairs, short, table
-from .report_read import Row, Run, column, entries, finite, latest, seen_of, series_of, text_of
+from .report_read import Row, Run, column, entries, finite, latest, seen_of, series, series_of, text_of
 
 SHEETS = 24  # shown on a page, evenly chosen
 BYTES = 5_000_000  # of all sheets of a page together
@@ -130,13 +130,15 @@ def label(name: str, group: Sequence[str]) -> str:
 
 
 def measures(r: Run, last: Sequence[Row]) -> Iterator[str]:
-    """A table of the latest measures of each series, then each measure over samples seen."""
+    """A table of the latest measures of each series, then each measure over samples seen.
+
+    Of the numbers of samples that a run is watched with there is a curve, and so a best; the last look is at more.
+    """
     several = len(last) > 1
     for row in last:
         if several:
-            words = [str(row[k]) for k in ("data", "split", "extractor", "player") if row.get(k)]
-            yield f"<h3>{e(' · '.join(words))}</h3>"
-        rows = series_of(r.evaluations)[tuple(str(row.get(k, "")) for k in ("data", "split", "extractor", "player"))]
+            yield f"<h3>{e(' · '.join(words(row)))}</h3>"
+        rows = series_of(r.evaluations)[series(row)]
         ceiling = entries(row, "ceiling")
         cells = []
         for name, m in entries(row, "metrics").items():
@@ -147,11 +149,19 @@ def measures(r: Run, last: Sequence[Row]) -> Iterator[str]:
                 f"{e(name)} <small>{ {'lower': '↓', 'higher': '↑'}.get(str(m.better), '') }</small>",
                 f"<b>{measured(m.value, m.se)}</b>",
                 measured(top.value, top.se) if top else "—",
-                f"{like(best[1].value, m.se)} <small>at {short(best[0])}</small>" if best and m.better else "—",
+                f"{like(best[1].value, m.se)} <small>at {short(best[0])}</small>"
+                if best and m.better and len(over) > 1
+                else "—",
             ])  # fmt: skip
         if cells:
             yield table(["", "latest", "real against real", "best"], cells)
     yield over_seen(r.evaluations, "metrics")
+
+
+def words(row: Row) -> list[str]:
+    """Which series a row is of."""
+    counts = [f"{row[k]:,} {word}" for k, word in (("n_fake", "generated"), ("n_real", "real")) if finite(row.get(k))]
+    return [str(row[k]) for k in ("data", "split", "extractor", "player") if row.get(k)] + [" against ".join(counts)]
 
 
 def truth(r: Run) -> Iterator[str]:
@@ -178,15 +188,21 @@ def over_seen(rows: Sequence[Row], part: str) -> str:
     every = series_of([row for row in rows if finite(row.get("seen"))])
     for name in list(dict.fromkeys(k for row in rows for k in entries(row, part)))[:12]:
         found, top = [], None
-        for (key, series), color in zip(every.items(), CYCLE):
-            points = [(row["seen"], entries(row, part)[name]) for row in series if name in entries(row, part)]
+        for same, color in zip(every.values(), CYCLE):
+            points = [(row["seen"], entries(row, part)[name]) for row in same if name in entries(row, part)]
             if len(points) > 1:
                 xs, ms = zip(*points)
                 se = [m.se or 0.0 for m in ms] if any(m.se for m in ms) else None
                 found.append(
-                    Line(" · ".join(filter(None, key)), xs, [m.value for m in ms], se, BLUE if not found else color)
+                    Line(
+                        " · ".join(filter(None, words(same[-1]))),
+                        xs,
+                        [m.value for m in ms],
+                        se,
+                        BLUE if not found else color,
+                    )
                 )
-                top = top or entries(series[-1], "ceiling").get(name)
+                top = top or next((c[name] for row in same if name in (c := entries(row, "ceiling"))), None)
         if found:
             better = next((m.better for row in rows if (m := entries(row, part).get(name))), None)
             drawn += chart(name, found, f"{better} is better" if better else "", top.value if top else None, small=True)

@@ -117,16 +117,23 @@ def entries(row: Row, part: str) -> dict[str, Measure]:
     return found
 
 
+SERIES = ("data", "split", "extractor", "player", "n_real", "n_fake")  # biases differ with the numbers too
+
+
+def series(row: Row) -> tuple[str, ...]:
+    return tuple(str(row.get(k, "")) for k in SERIES)
+
+
 def series_of(rows: Sequence[Row]) -> dict[tuple[str, ...], list[Row]]:
-    """Evaluations that can be compared with one another: same data, split, features and player, by samples seen."""
+    """Evaluations that can be compared with one another, of the same SERIES, by samples seen."""
     found: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
-        key = tuple(str(row.get(k, "")) for k in ("data", "split", "extractor", "player"))
-        found.setdefault(key, []).append(row)
+        found.setdefault(series(row), []).append(row)
     return {k: sorted(v, key=lambda r: r["seen"] if finite(r.get("seen")) else 0) for k, v in found.items()}
 
 
 def latest(rows: Sequence[Row]) -> list[Row]:
-    """The last of each series, the average generator's first."""
-    last = [(key, rows[-1]) for key, rows in series_of(rows).items()]
-    return [row for key, row in sorted(last, key=lambda pair: (pair[0][3] != "average", pair[0][1] != "heldout"))]
+    """The last of each series, the average generator's first, and of these the newest."""
+    last = {series(row): row for row in rows}  # by the order of writing
+    newest = sorted(last.values(), key=rows.index, reverse=True)
+    return sorted(newest, key=lambda row: (row.get("player") != "average", row.get("split") != "heldout"))

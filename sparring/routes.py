@@ -36,13 +36,14 @@ def unrolled(steps: int) -> Callable[..., tuple[Tensor, Stats]]:
             )
         glass, memory = look(m, s, x).glass, dict(s.memory)
         fed = m.feed(s.G, c, s.seen)
-        real, fake = x.detach().requires_grad_(), s.G(z, fed)
+        fake = s.G(z, fed)
         theta = {k: p.detach().requires_grad_() for k, p in s.D.named_parameters()}
         eta = pace(s.opt_D, m.lr_D(s.seen))
 
         for _ in range(steps):
             D = Look(Imagined(s.D, theta), glass)
-            loss, _ = price_of_turn(m, Turn(D, c, real, fake, D(real, c), D(fake, fed), memory, s.seen))
+            real, made = x.detach().requires_grad_(), fake.view_as(fake)  # of this step: theta hangs on those before
+            loss, _ = price_of_turn(m, Turn(D, c, real, made, D(real, c), D(made, fed), memory, s.seen, fed))
             slopes = torch.autograd.grad(loss.mean(), list(theta.values()), create_graph=True, materialize_grads=True)
             shared = parallel.mean_through(torch.cat([g.flatten() for g in slopes])).split([g.numel() for g in slopes])
             theta = {k: p - eta * g.view_as(p) for (k, p), g in zip(theta.items(), shared)}
@@ -60,6 +61,8 @@ class Imagined:
         self.asked, self.theta = Asked(D), {f"D.{k}": p for k, p in theta.items()}
         if hasattr(D, "features"):
             self.features = lambda x, c=None: functional_call(self.asked, self.theta, ("features", x, c))
+        if hasattr(D, "every"):
+            self.every = lambda x, c: functional_call(self.asked, self.theta, ("every", x, c))
         if hasattr(D, "classify"):
             self.classify = lambda x: functional_call(self.asked, self.theta, ("classify", x))
 
@@ -68,7 +71,7 @@ class Imagined:
 
 
 class Asked(nn.Module):
-    """D, asked for its scores, its features or its classes, as a call of one module."""
+    """D, asked for its scores, its features or whatever else it tells, as a call of one module."""
 
     def __init__(self, D: Module):
         super().__init__()

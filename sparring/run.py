@@ -243,7 +243,10 @@ def begin(r: Recipe, data: Dataset, device: torch.device) -> State:
     G, D = recipe.players(r, data.spec)
     if ":" in r.net:
         check_players(G, D, data.spec)
-    G, D = (net.to(device).to(memory_format=torch.channels_last) for net in (G, D))  # type: ignore[call-overload]
+    for net in (G.to(device), D.to(device)):
+        for p in net.parameters():
+            if p.ndim == 4:  # of pictures
+                p.data = p.data.contiguous(memory_format=torch.channels_last)
     return State.begin(G, D, OPTIMIZERS[r.optimizer])
 
 
@@ -318,13 +321,14 @@ def timed(r: Recipe, state: State, data: Dataset, device: torch.device, share: f
     trial.method, trial.state = recipe.method(trial.recipe, data.spec), s
     rounds = train(trial.method, s, batches(trial))
     times: list[float] = []
-    while parallel.agree(len(times) < 8 or sum(times) < min(5.0, 2.0 * r.minutes)):
+    while parallel.agree(len(times) < 8 + 2 * r.critic_steps or sum(times) < min(5.0, 2.0 * r.minutes)):
         began = time.perf_counter()
         next(rounds)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - began)
-    pace = parallel.mean(torch.tensor(statistics.median(times[3:]), device=device)).item()
+    turns = [sum(times[i : i + r.critic_steps]) for i in range(3, len(times) + 1 - r.critic_steps, r.critic_steps)]
+    pace = parallel.mean(torch.tensor(statistics.median(turns) / r.critic_steps, device=device)).item()
     return max(int(share * 60 * r.minutes / pace), 1) * r.batch
 
 

@@ -168,7 +168,7 @@ class Recipe:
     beta1: float | None = None
     """Adam's first decay"""
     beta2: float | None = None
-    """Adam's second decay at the end; it begins at 0.9"""
+    """Adam's second decay, or RMSProp's, at the end; it begins at 0.9"""
     optimizer: Literal["adam", "rmsprop"] = "adam"
     """rmsprop is the choice of the first Wasserstein GAN"""
     critic_steps: int = 1

@@ -24,7 +24,7 @@ def feature_matching(t: Move) -> Tensor:
     """
     with torch.no_grad():
         real = parallel.mean(wide(t.D.features(t.real, t.c)).mean(0))
-    fake = parallel.mean_through(wide(t.D.features(t.fake, t.c)).mean(0))
+    fake = parallel.mean_through(wide(t.D.features(t.fake, t.fed)).mean(0))
     return (real - fake).square().sum().expand(len(t.fake))
 
 

@@ -10,6 +10,7 @@ import copy
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -39,7 +40,7 @@ def critic_loss(m: Method, s: State, x: Tensor, c: Tensor | None, z: Tensor) -> 
         fake = s.G(z, fed)
     slopes = bool(m.penalties)  # else nobody asks for them
     real, fake = x.detach().requires_grad_(slopes), fake.to(x.dtype).requires_grad_(slopes)
-    turn = Turn(D, c, real, fake, D(real, c), D(fake, fed), s.memory, s.seen)
+    turn = Turn(D, c, real, fake, D(real, c), D(fake, fed), s.memory, s.seen, fed)
 
     loss, stats = price_of_turn(m, turn)
     for watch in m.watch:
@@ -75,6 +76,11 @@ def price_of_move(m: Method, t: Move) -> tuple[Tensor, Stats]:
     return whole, {"G/loss": loss} | stats
 
 
+def named(charge: Callable[..., Tensor]) -> str:
+    """What a penalty, a term or a pull is called in the log: also a partial of one, or an object that is called."""
+    return getattr(getattr(charge, "func", charge), "__name__", type(charge).__name__)
+
+
 def charged(loss: Tensor, charges: Charges, t: Any, kind: str) -> tuple[Tensor, Stats]:
     """loss + sum_i w_i P_i(t), and each P_i."""
     stats = {}
@@ -82,7 +88,7 @@ def charged(loss: Tensor, charges: Charges, t: Any, kind: str) -> tuple[Tensor, 
         if w := weight(t.seen):
             p = charge(t)
             loss = loss + w * p.view(-1, *[1] * (loss.ndim - 1))
-            stats[f"{kind}/{charge.__name__}"] = p
+            stats[f"{kind}/{named(charge)}"] = p
     return loss, stats
 
 
@@ -144,6 +150,8 @@ class State:
     def load(self, saved: dict[str, Any]) -> None:
         for k, v in vars(self).items():
             v.load_state_dict(saved[k]) if hasattr(v, "load_state_dict") else setattr(self, k, saved[k])
+        device = next(self.G.parameters()).device
+        self.memory = {k: v.to(device) for k, v in self.memory.items()}
         for opt in (self.opt_G, self.opt_D):
             for p, kept in opt.state.items():
                 for k, v in kept.items():
@@ -184,6 +192,8 @@ def descend(loss_of: Callable, m: Method, s: State, player: Module, x: Tensor, c
         group["lr"] = lr(s.seen)
         if "betas" in group:
             group["betas"] = m.beta1, m.beta2(s.seen)
+        if "alpha" in group:
+            group["alpha"] = m.beta2(s.seen)
 
     mine = slice(parallel.rank() * len(x), (parallel.rank() + 1) * len(x))
     z = s.G.prior.sample(len(x) * parallel.size(), generator("noise", m.seed, s.seen, name))  # type: ignore[union-attr]
@@ -191,15 +201,17 @@ def descend(loss_of: Callable, m: Method, s: State, player: Module, x: Tensor, c
 
     opt.zero_grad(set_to_none=True)
     gathered: dict[str, list[Tensor]] = {}
-    with held(s.D if name == "G" else s.G), torch.autocast(x.device.type, torch.bfloat16, enabled=m.bf16):
+    autocast = partial(torch.autocast, x.device.type, torch.bfloat16, enabled=m.bf16)
+    with held(s.D if name == "G" else s.G):
         parts = list(pieces(x, c, z, m.micro))
         place = [("turn", m.seed, s.seen, name, parallel.rank(), i) for i in range(len(parts))]
         losses = [m.loss] * len(parts)
         if m.loss.coupled and len(parts) * parallel.size() > 1:
-            losses = coupled(loss_of, m, s, parts, place)
+            with autocast():
+                losses = coupled(loss_of, m, s, parts, place)
 
         for part, at, loss_here in zip(parts, place, losses):
-            with seeded(x.device, *at):
+            with seeded(x.device, *at), autocast():
                 loss, stats = loss_of(replace(m, loss=loss_here), s, *part)
             (loss.reshape(len(part[0]), -1).mean(1).sum() / len(x)).backward()
             for key, value in stats.items():
@@ -209,7 +221,7 @@ def descend(loss_of: Callable, m: Method, s: State, player: Module, x: Tensor, c
         if w := weight(s.seen):
             p = pull(player, name, s.memory)
             (w * p).backward()
-            gathered[f"{name}/{pull.__name__}"] = [p.detach()[None]]
+            gathered[f"{name}/{named(pull)}"] = [p.detach()[None]]
 
     parallel.average_gradients(player)
     parallel.average_buffers(player)
@@ -242,8 +254,10 @@ def coupled(loss_of: Callable, m: Method, s: State, parts: list[tuple], place: l
             all_fake = torch.cat([*fakes[:k], fake, *fakes[k + 1 :]])
             each = f(all_real, all_fake)
             start = sum(map(len, reals[:k]))
-            through_all = each.sum() / len(real)  # this piece's scores reach every sample's loss through the means
-            return each[start : start + len(real)].detach() + (through_all - through_all.detach())
+            own = each[start : start + len(real)].detach()
+            # this piece's scores reach every sample's loss through the means, or the order, of all
+            through_all = each.reshape(len(each), -1).mean(1).sum() / len(real)
+            return own + (through_all - through_all.detach())
 
         return of_piece
 

@@ -56,6 +56,12 @@ class Turn(NamedTuple):
     d_fake: Tensor  # (B,) or (B, L), of the same pass of D or of another
     memory: Memory
     seen: int = 0  # real samples so far, over all processes
+    fed: Tensor | None = None  # what G was given, if not c: frames of its own in the place of some
+
+    @property
+    def made_from(self) -> Tensor | None:
+        """What the fakes are judged with."""
+        return self.c if self.fed is None else self.fed
 
 
 class Move(NamedTuple):

@@ -123,6 +123,13 @@ def test_lines_survive_a_crash_in_the_last(run):
     assert [r["seen"] for r in run.rows("stats.jsonl")] == [10, 20, 25]
 
 
+def test_tied_weights_are_kept_as_copies(run):
+    w = torch.randn(3, 3)
+    run.save(10, {"a": w, "b": {"c": w, "d": w[1:]}})
+    back = run.load()
+    assert torch.equal(back["a"], w) and torch.equal(back["b"]["c"], w) and torch.equal(back["b"]["d"], w[1:])
+
+
 def test_a_run_is_not_overwritten(run):
     with pytest.raises(FolderError, match="already holds a run.*sparring resume"):
         run.create({})

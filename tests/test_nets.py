@@ -267,6 +267,13 @@ def test_a_choice_can_be_built_and_says_why(x, device, examples):
         sizes.build(choice.name, Spec(x), Normal(4), choice.width)
 
 
+@pytest.mark.parametrize("name", ["dcgan", "quick", "mine:pair"])
+def test_a_width_is_chosen_for_the_pair_that_plays(name):
+    choice = sizes.choose(Spec(Image(3, 64)), 50_000, "cuda", asked=name)
+    assert choice.name == name and choice.reason.startswith(f"{name}, width {choice.width}")
+    assert choice.width == {"mine:pair": 384}.get(name, 64)
+
+
 def test_more_examples_never_choose_a_smaller_network():
     widths = [sizes.choose(Spec(Image(3, 32)), n, "cuda").width for n in (10, 10**3, 10**4, 10**5, 10**6)]
     assert widths == sorted(widths)

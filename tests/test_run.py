@@ -227,8 +227,11 @@ def test_compare_prints_a_column_a_run(straight, tmp_path, capsys):
 
     file = tmp_path / "other" / "evaluations.jsonl"
     last = json.loads(file.read_text().splitlines()[-1])
-    told = lambda: sparring("compare", *runs, "--out", out) or "compare the same number" in capsys.readouterr().out
-    for n, unlike in ((rows[0]["n_fake"], False), (7, True)):
+    told = lambda: (
+        sparring("compare", *runs, "--out", out)
+        or "not measured alike, by number of samples" in capsys.readouterr().out
+    )
+    for n, unlike in ((rows[0]["by"]["n_fake"], False), (7, True)):
         with file.open("a") as f:
             f.write(json.dumps(last | {"n_fake": n}) + "\n")
         assert told() is unlike

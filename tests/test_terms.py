@@ -10,9 +10,12 @@ from torch import nn
 from sparring.augment import chain, diffaugment, instance_noise
 from sparring.folder import read_tree, write_tree
 from sparring.losses import LOSSES, hinge, nonsaturating, top_k
-from sparring.penalties import historical, r1, r2
-from sparring.routes import unrolled
+from sparring.nets import sizes
+from sparring.penalties import historical, r1, r2, slope2
+from sparring.priors import Normal
+from sparring.routes import Imagined, unrolled
 from sparring.schedules import constant, linear
+from sparring.spaces import Image, Spec, Tokens
 from sparring.terms import TERMS, energy, feature_matching, mode_seeking
 from sparring.train import Method, State, descend, pathwise, step
 from sparring.turns import Look, Move
@@ -316,6 +319,31 @@ def test_unrolled_gradient_by_differences(name):
             below = ahead(s, m, x, z, 3, 0.7)
             p[0, i] += h
         assert p.grad[0, i].item() == pytest.approx((above - below) / (2 * h), rel=1e-5, abs=1e-9)
+
+
+def test_unrolled_pays_the_slopes_that_the_critic_has_at_each_step():
+    """A step's own: not those by way of the steps before, which hang on the same samples."""
+    s, found = duo(torch.double), []
+
+    def slopes(t):
+        for x, penalty in ((t.real, r1), (t.fake, r2)):
+            place = x.detach().requires_grad_()
+            found.append((penalty(t), slope2(t.D(place), place) / 2))
+        return r1(t) + r2(t)
+
+    m = Method(penalties=((slopes, constant(1.0)),), lr_D=constant(0.05))
+    loss, _ = unrolled(4)(m, s, data(dtype=torch.double), None, torch.randn(8, 3, dtype=torch.double))
+    loss.mean().backward()
+    assert len(found) == 8
+    for paid, true in found:
+        torch.testing.assert_close(paid, true)
+
+
+def test_unrolled_asks_all_that_a_critic_tells():
+    D = sizes.build("quick", Spec(Image(1, 8), Tokens(3, 5)), Normal(4), 4)[1].eval()
+    ahead = Imagined(D, dict(D.named_parameters()))
+    x, c = torch.randn(2, 1, 8, 8), Tokens(3, 5).encode(torch.randint(5, (3, 3)))
+    torch.testing.assert_close(ahead.every(x, c), D.every(x, c))
 
 
 @pytest.mark.parametrize("optimizer", [torch.optim.Adam, torch.optim.RMSprop, torch.optim.SGD])

@@ -60,6 +60,7 @@ def open(
     past: int | None = None,
     spelling: str = "auto",
     length: int | None = None,
+    whole: bool = False,
 ) -> Dataset:
     """The data set of a world or of a path, split by content into training and held-out examples.
 
@@ -74,7 +75,8 @@ def open(
     what is said of it, in words, or as a frozen `encoder` of that name has it; one of several captions at each look.
     "past" to make a frame from the `past` ones before it; None is this where most pictures move, and else "none".
     spelling: what texts are cut into, characters, words, pieces, or auto, and what captions are, words, pieces or auto;
-    length: the most tokens of texts, None to choose.
+    length: the most tokens of texts, None to choose; whole: to be measured, not learned from, so pictures that are
+    blank or there twice stay.
     Raises DataError, with a line for the user, for data that cannot be used.
     """
     _check(size, fit, condition, past, spelling)
@@ -84,7 +86,7 @@ def open(
         data = drawn(source, seed, None if cache is None else Path(cache), progress or _silent)
     else:
         home = None if cache is None else Path(cache)
-        found = find(Path(source), spelling, length)
+        found = find(Path(source), spelling, length, whole)
         data = _prepared(Path(source), found, size, fit, seed, home, progress or _silent, condition, past)
     if condition == "past" and not isinstance(data.spec.c, Frames):
         raise DataError(f"{data.card['source']} holds no clips, so no frame has a past; leave the condition out")

@@ -93,20 +93,20 @@ def open_array(path: Path) -> Array:
     return Array(path, name, shape, _pictures(path, shape, dtype), labels)
 
 
-def picture(row: np.ndarray, size: int, fit: str) -> Picture:
-    """A row of bytes (H, W, C) as (size, size, 3); raises Unusable if it is blank."""
-    if row.shape == (size, size, 3):
-        refuse_blank(row)
-        return Picture(row)
-    if row.shape == (size, size, 1):
-        x = np.repeat(row, 3, axis=2)
-        refuse_blank(x)
+def picture(row: np.ndarray, size: int, fit: str, whole: bool = False) -> Picture:
+    """A row of bytes (H, W, C) as (size, size, 3); raises Unusable, but of a `whole`, if it is blank."""
+    if row.shape in ((size, size, 3), (size, size, 1)):
+        x = row if row.shape[2] == 3 else np.repeat(row, 3, axis=2)
+        if not whole:
+            refuse_blank(x)
         return Picture(x)
     if row.shape[2] == 4:
         rgba = Image.fromarray(np.ascontiguousarray(row))
-        return Picture(square(on_white(rgba), size, fit), () if (row[..., 3] == 255).all() else ("laid on white",))
+        return Picture(
+            square(on_white(rgba), size, fit, whole), () if (row[..., 3] == 255).all() else ("laid on white",)
+        )
     image = Image.fromarray(np.ascontiguousarray(row if row.shape[2] == 3 else row[..., 0]))
-    return Picture(square(image.convert("RGB"), size, fit))
+    return Picture(square(image.convert("RGB"), size, fit, whole))
 
 
 def _pictures(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:

@@ -4,8 +4,8 @@ A clip is read frame by frame, each as the bytes of a square; the rules for one 
 a frame of one colour is allowed: a film may be dark for a while.
 """
 
-import io
 import re
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
@@ -133,7 +133,7 @@ def _of_picture(open_: Open, clip: Clip, size: int, fit: str) -> Iterator[np.nda
     try:
         with open_(clip.name) as file, Image.open(file, formats=formats()) as image:
             for frame in ImageSequence.Iterator(image):
-                yield _square(on_white(frame.convert("RGBA")), size, fit)
+                yield square(on_white(frame.convert("RGBA")), size, fit, whole=True)
     except Exception as error:  # decoders raise all kinds of errors on damaged files
         raise _broken(error) from error
 
@@ -142,7 +142,7 @@ def _of_film(open_: Open, clip: Clip, size: int, fit: str) -> Iterator[np.ndarra
     try:
         with open_(clip.name) as file, _film(file) as film:
             for frame in film.decode(video=0):
-                yield _square(frame.to_image(), size, fit)
+                yield square(frame.to_image(), size, fit, whole=True)
     except Unusable:
         raise
     except Exception as error:
@@ -161,24 +161,10 @@ def _loose(open_: Open, clip: Clip, size: int, fit: str) -> Iterator[np.ndarray]
     for name in clip.files:
         try:
             with open_(name) as file:
-                data = file.read()
-            try:
-                yield read(io.BytesIO(data), name, size, fit).x
-            except Unusable as error:
-                if error.kind != "blank":
-                    raise
-                with Image.open(io.BytesIO(data), formats=formats()) as image:
-                    yield _square(on_white(image.convert("RGBA")), size, fit)
+                yield read(file, name, size, fit, whole=True).x
         except Exception as error:
             short = PurePosixPath(name).name
             raise Unusable("broken", f"its frame {short} is broken: {_broken(error).why}") from error
-
-
-def _square(image: Image.Image, size: int, fit: str) -> np.ndarray:
-    try:
-        return square(image, size, fit)
-    except Unusable:  # of one colour
-        return np.broadcast_to(np.asarray(image.convert("RGB"))[0, 0], (size, size, 3)).copy()
 
 
 def _broken(error: Exception) -> Unusable:
@@ -188,7 +174,7 @@ def _broken(error: Exception) -> Unusable:
 # -- to be continued --------------------------------------------------------------------------------------------------
 
 
-def past_of(path: Path, space: Frames) -> Tensor:
+def past_of(path: Path, space: Frames, fit: str = "crop") -> Tensor:
     """The last frames of a clip, bytes (count, channels, size, size), to be continued; DataError if it has too few."""
     if not path.exists():
         raise DataError(f"the clip {path} does not exist; give a .gif, .webp or .png that moves, or a folder of frames")
@@ -204,12 +190,12 @@ def past_of(path: Path, space: Frames) -> Tensor:
         if not clip.files:
             raise DataError(f"{path} holds no pictures; give a clip (.gif, .webp, .png) or a folder of its frames")
     try:
-        x = np.stack(list(frames(opened, clip, space.size, "crop")))
+        last = deque(frames(opened, clip, space.size, fit), maxlen=space.count)
     except Unusable as error:
         raise DataError(f"the clip {path} cannot be read: {error.why}") from error
-    if len(x) < space.count:
-        raise DataError(f"the clip {path} has {len(x)} frames; {space.count} are needed to foresee the next")
-    past = torch.from_numpy(x[-space.count :]).permute(0, 3, 1, 2).contiguous()
+    if len(last) < space.count:
+        raise DataError(f"the clip {path} has {len(last)} frames; {space.count} are needed to foresee the next")
+    past = torch.from_numpy(np.stack(list(last))).permute(0, 3, 1, 2).contiguous()
     if space.channels == 1:
         past = past.float().mean(1, keepdim=True).round().byte()
     return past

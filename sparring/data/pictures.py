@@ -53,8 +53,8 @@ def sides(file: BinaryIO) -> tuple[int, int]:
         return 0, 0
 
 
-def read(file: BinaryIO, name: str, size: int, fit: str) -> Picture:
-    """The picture in a file; raises Unusable if it is broken, blank or none."""
+def read(file: BinaryIO, name: str, size: int, fit: str, whole: bool = False) -> Picture:
+    """The picture in a file; raises Unusable if it is broken or none, and, but of a `whole`, if it is blank."""
     try:
         with Image.open(file, formats=formats()) as image:
             done = ("first frame of several",) if getattr(image, "n_frames", 1) > 1 else ()
@@ -64,7 +64,7 @@ def read(file: BinaryIO, name: str, size: int, fit: str) -> Picture:
             plain, more = _rgb(image)
             if turn is not None:
                 plain, more = plain.transpose(turn), (*more, "turned upright by EXIF")
-            return Picture(square(plain, size, fit), (*done, *more))
+            return Picture(square(plain, size, fit, whole), (*done, *more))
     except Unusable:
         raise
     except UnidentifiedImageError:
@@ -75,8 +75,8 @@ def read(file: BinaryIO, name: str, size: int, fit: str) -> Picture:
         raise Unusable("broken", f"{error}" or type(error).__name__) from error
 
 
-def square(image: Image.Image, size: int, fit: str) -> np.ndarray:
-    """An RGB image as (size, size, 3) uint8; raises Unusable if what is seen of it has one colour."""
+def square(image: Image.Image, size: int, fit: str, whole: bool = False) -> np.ndarray:
+    """An RGB image as (size, size, 3) uint8; raises Unusable, but of a `whole`, if all that is seen has one colour."""
     width, height = image.size
     if fit == "crop":
         side = min(width, height)
@@ -89,7 +89,8 @@ def square(image: Image.Image, size: int, fit: str) -> np.ndarray:
         inner = _resize(image, (size, size))
 
     x = np.asarray(inner)
-    refuse_blank(x)
+    if not whole:
+        refuse_blank(x)
     if x.shape[:2] == (size, size):
         return x
     canvas = np.full((size, size, 3), 255, np.uint8)

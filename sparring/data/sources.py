@@ -42,10 +42,10 @@ class Source(NamedTuple):
     files: Files | None = None
 
 
-def find(path: Path, spelling: str = "auto", length: int | None = None) -> Source:
+def find(path: Path, spelling: str = "auto", length: int | None = None, whole: bool = False) -> Source:
     """The folder, zip, array or file of texts at this path; DataError if there is none.
 
-    spelling, length: of texts.
+    spelling, length: of texts; whole: of pictures, also those that are blank or there twice.
     """
     if not path.exists():
         parent = next(p for p in path.absolute().parents if p.exists())
@@ -55,7 +55,7 @@ def find(path: Path, spelling: str = "auto", length: int | None = None) -> Sourc
     if path.is_dir():
         found = files.in_folder(path)
     elif path.suffix.lower() in (".npz", ".npy"):
-        return Source(_stamp(path), partial(_from_array, path))
+        return Source([*_stamp(path), whole], partial(_from_array, path, whole))
     elif path.suffix.lower() in texts.SUFFIXES:
         return Source([*_stamp(path), spelling, length], partial(texts.fill, path, spelling, length))
     elif path.suffix.lower() == ".zip":
@@ -66,7 +66,7 @@ def find(path: Path, spelling: str = "auto", length: int | None = None) -> Sourc
         raise DataError(f"{path} is no data that can be opened; give {KINDS}")
     if not found.names:
         raise DataError(f"{path} is an empty {found.kind}; put pictures into it ({', '.join(pictures.SUFFIXES[:6])} …)")
-    return Source(found.stamp, partial(_from_files, path, found), found)
+    return Source([*found.stamp, whole], partial(_from_files, path, found, whole), found)
 
 
 def _stamp(path: Path) -> list[Any]:
@@ -75,7 +75,7 @@ def _stamp(path: Path) -> list[Any]:
 
 
 def _from_files(
-    path: Path, found: Files, aside: Path, size: int | None, fit: str, seed: int, progress: Progress
+    path: Path, found: Files, whole: bool, aside: Path, size: int | None, fit: str, seed: int, progress: Progress
 ) -> None:
     items, problems = files.items(found)
     with warnings.catch_warnings():
@@ -87,23 +87,25 @@ def _from_files(
             why = "asked for"
         card, each = _card(f"pictures in a {found.kind}", size, why, fit), 3 * size * size
         card |= {"named": sorted({str(item.label) for item in items if item.label is not None})}
-        examples = chain(problems, spread(partial(_decode, found, size, fit), items))
+        examples = chain(problems, spread(partial(_decode, found, size, fit, whole), items))
         refuse_without_room(aside, 2 * each * len(items))
-        store(aside, examples, len(items), each, seed, str(path), card, progress)
+        store(aside, examples, len(items), each, seed, str(path), card, progress, whole)
 
 
-def _from_array(path: Path, aside: Path, size: int | None, fit: str, seed: int, progress: Progress) -> None:
+def _from_array(
+    path: Path, whole: bool, aside: Path, size: int | None, fit: str, seed: int, progress: Progress
+) -> None:
     x = arrays.open_array(path)
     if x.pictures:
         size, why = (size, "asked for") if size else chosen_size([x.sides])
         card, each = _card("pictures in an array", size, why, fit), 3 * size * size
         if x.sides[0] == x.sides[1]:
             card["shown"] = "the whole of each"
-        examples = _pictures(x, size, fit)
+        examples = _pictures(x, size, fit, whole)
     else:
         card, each, examples = {"kind": "points"}, 4 * x.shape[1], _points(x)
     refuse_without_room(aside, 2 * each * x.shape[0])
-    store(aside, examples, x.shape[0], each, seed, str(path), card, progress)
+    store(aside, examples, x.shape[0], each, seed, str(path), card, progress, whole)
 
 
 def _card(kind: str, size: int, why: str, fit: str) -> dict[str, Any]:
@@ -153,21 +155,21 @@ def _sides(found: Files, items: list[Item], progress: Progress) -> Iterator[tupl
         yield side
 
 
-def _decode(found: Files, size: int, fit: str, item: Item) -> Example | Problem:
+def _decode(found: Files, size: int, fit: str, whole: bool, item: Item) -> Example | Problem:
     try:
         with found.read(item.name) as file:
-            return Example(item.name, pictures.read(file, item.name, size, fit), item.label, item.captions)
+            return Example(item.name, pictures.read(file, item.name, size, fit, whole), item.label, item.captions)
     except Unusable as error:
         return Problem(error.kind, f"{item.name}: {error.why}")
     except Exception as error:  # whatever a damaged or locked file makes of reading
         return Problem("broken", f"{item.name}: {error}" if str(error) else f"{item.name}: {type(error).__name__}")
 
 
-def _pictures(x: Array, size: int, fit: str) -> Iterator[Example | Problem]:
+def _pictures(x: Array, size: int, fit: str, whole: bool) -> Iterator[Example | Problem]:
     for i, row in enumerate(x.rows()):
         name = f"{x.name}[{i}]"
         try:
-            picture: Picture = arrays.picture(row, size, fit)
+            picture: Picture = arrays.picture(row, size, fit, whole)
         except Unusable as error:
             yield Problem(error.kind, f"{name}: {error.why}")
             continue

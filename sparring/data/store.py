@@ -62,16 +62,21 @@ def store(
     source: str,
     card: dict[str, Any],
     progress: Callable[[int, int], object],
+    whole: bool = False,
 ) -> None:
-    """Fills an entry.  `stream` gives what can be used and lines about what cannot; `bytes_each` of x are expected."""
+    """Fills an entry.  `stream` gives what can be used and lines about what cannot; `bytes_each` of x are expected.
+
+    whole: to be measured, not learned from: pictures that are there twice stay so, and one alone is held out.
+    """
     raw, got, problems = aside / "decoded", Gathered(), []
     with room(aside, 2 * total * bytes_each):
         shape = _write_raw(raw, stream, total, seed, got, problems, progress)
-        rows, labels, classes = _settle(got, problems, len(shape) == 3)
+        rows, labels, classes = _settle(got, problems, len(shape) == 3 and not whole)
         keys = np.frombuffer(got.keys, np.uint64)[rows]
-        _refuse_few(source, len(np.unique(keys)), total, problems, shape)
+        usable = len(keys) if whole else len(np.unique(keys))
+        _refuse_few(source, usable, total, problems, shape, 2 if whole else LEAST)
 
-        heldout = hold_out(keys, labels)
+        heldout = np.arange(len(keys)) == 0 if whole else hold_out(keys, labels)
         x = np.memmap(raw, np.uint8 if len(shape) == 3 else np.float32, "r", shape=(len(got.keys), *shape))
         channels = 3 if got.coloured else 1
         fingerprint = blake2b(digest_size=16)
@@ -104,6 +109,7 @@ def store(
             "heldout": int(heldout.sum()),
             "done": dict(sorted(got.done.items())),
             "left_out": dict(sorted(Counter(p.kind for p in problems).items())),
+            "for_example": {p.kind: p for p in sorted(problems, reverse=True)},
             "problems": listed(problems),
         }
         if about_captions:
@@ -180,14 +186,14 @@ def _write_raw(
 
 
 def _settle(
-    got: Gathered, problems: list[Problem], pictures: bool
+    got: Gathered, problems: list[Problem], once: bool
 ) -> tuple[np.ndarray, np.ndarray | None, list[str] | None]:
-    """The rows to keep, by key, pictures once each; their labels (N,) and the names of the classes, or None."""
+    """The rows to keep, by key, perhaps once each; their labels (N,) and the names of the classes, or None."""
     keys = np.frombuffer(got.keys, np.uint64)
     labels, classes = _classes(got.labels)
     told = np.array([json.dumps(c) for c in got.captions]) if any(got.captions) else np.zeros(len(keys))
     order = np.lexsort((told, np.zeros(len(keys)) if labels is None else labels, keys))
-    if pictures:
+    if once:
         again = np.flatnonzero(keys[order][1:] == keys[order][:-1]) + 1
         for one, other in zip(order[again], order[again - 1]):
             differs = "" if labels is None or labels[one] == labels[other] else ", in another class"
@@ -213,13 +219,15 @@ def listed(problems: list[Problem]) -> list[str]:
     return sorted(problems, key=parts)[:LISTED] + [f"and {len(problems) - LISTED:,} more"] * (len(problems) > LISTED)
 
 
-def _refuse_few(source: str, usable: int, total: int, problems: list[Problem], shape: tuple[int, ...]) -> None:
-    if usable >= LEAST:
+def _refuse_few(
+    source: str, usable: int, total: int, problems: list[Problem], shape: tuple[int, ...], least: int
+) -> None:
+    if usable >= least:
         return
     what = "different points" if len(shape) == 1 else "usable pictures"
     kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(Counter(p.kind for p in problems).items()))
     example = f" ({kinds}; e.g. {min(problems)})" if problems else ""
-    raise DataError(f"{source} has {usable} {what} of {total}{example}; at least {LEAST} are needed")
+    raise DataError(f"{source} has {usable} {what} of {total}{example}; at least {least} are needed")
 
 
 def _write(path: Path, x: np.ndarray, rows: np.ndarray, channels: int) -> None:

@@ -47,7 +47,7 @@ class Generator(nn.Module):
         for a, b in zip(w, w[1:]):
             stages += [NORMS[norm](a), nn.ReLU(), nn.ConvTranspose2d(a, b, 4, stride=2, padding=1, bias=False)]
         self.stages = nn.Sequential(*stages)
-        start(self)
+        start(self.stages)
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         return self.stages(self.join(z, c)[:, :, None, None]).float().tanh()
@@ -71,7 +71,7 @@ class Critic(Projecting):
         self.stages = nn.Sequential(*stages)
         self.beside = Beside(w[-1] * pyramid(x.size)[0] ** 2, group, kernels)
         self.score = Projection(self.beside.dim, spec.c, w[-1], pack)
-        start(self)
+        start(self.stages)
 
     def features(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """(B, d), or of each pack."""

@@ -53,17 +53,26 @@ def width(name: str, size: Size) -> int:
     return PAIRS[name].widths[get_args(Size).index(size)]
 
 
-def choose(spec: Spec, examples: int, device: torch.device | str = "cpu", route: str | None = None) -> Choice:
+def choose(
+    spec: Spec,
+    examples: int,
+    device: torch.device | str = "cpu",
+    route: str | None = None,
+    asked: str | None = None,
+) -> Choice:
     """The pair and width for so many examples of `spec` on this device, with the reason in words.
 
     route: how the gradient is to reach G, where that asks for networks of its own.
+    asked: a pair by name, whose width alone is to be chosen: of PAIRS, or anybody's own, at the width of what it is
+    taken for.
 
     Raises TypeError where no pair makes spec.x.
     """
     on = torch.device(device).type
     match spec.x:
         case Vector(dim):
-            return Choice("vector", w := vector.sizes(spec).width, f"vector, width {w}: points of {dim} dimensions")
+            w, name = vector.sizes(spec).width, asked or "vector"
+            return Choice(name, w, f"{name}, width {w}: points of {dim} dimensions")
         case Image(_, side) if isinstance(spec.c, Frames):
             size: Size = "small" if on == "cpu" else "medium"
             name, why = "frame", f"{on.upper()}, {side}×{side}, the next of frames"
@@ -82,7 +91,8 @@ def choose(spec: Spec, examples: int, device: torch.device | str = "cpu", route:
             raise TypeError(
                 f"no networks for {spec.x!r}; give your own as module:name of (spec, prior, width) -> (G, D)"
             )
-    return Choice(name, w := width(name, size), f"{name}, width {w} ({size}): {why}")
+    w, name = width(asked if asked in PAIRS else name, size), asked or name
+    return Choice(name, w, f"{name}, width {w} ({size}): {why}")
 
 
 def options(pair: Pair) -> dict[str, Any]:
