@@ -123,6 +123,18 @@ def test_kid_is_the_same_in_tiles(monkeypatch):
     assert kid(x, y).value == pytest.approx(float(own(x) + own(y) - 2 * k(x, y).sum() / (n * m)), rel=1e-5)
 
 
+@pytest.mark.parametrize(("scale", "shift"), [(1e3, 0), (1e7, 0), (1, 1e4), (1e30, 0)])
+def test_kid_of_points_of_any_spread_is_that_of_fp64(scale, shift):
+    x, y = normal(300, 2, 0, scale, shift), normal(250, 2, 1, 1.1 * scale, shift)
+    k = lambda a, b: (a.double() @ b.double().T / 2 + 1) ** 3
+    own = lambda a: (k(a, a).sum() - k(a, a).diagonal().sum()) / (len(a) * (len(a) - 1))
+    found = kid(x, y)
+    assert found.value == pytest.approx(float(own(x) + own(y) - 2 * k(x, y).mean()), rel=1e-4)
+    assert 0 < found.se < float("inf")
+    wide = torch.cat([x, normal(300, 400, 2)], 1), torch.cat([y, normal(250, 400, 3)], 1)  # where fp32 is the rule
+    assert 0 < kid(*wide).se < float("inf")
+
+
 def test_kid_of_one_source_is_below_zero_about_half_the_time():
     found = [kid(normal(60, 5, 2 * i), normal(40, 5, 2 * i + 1)).value for i in range(200)]
     assert 80 < sum(v < 0 for v in found) < 160  # the statistic is skewed: a little more than half

@@ -9,11 +9,12 @@ from torch import Tensor
 from .measure import Measure, on_features
 
 SIDE = 512  # of a tile of pairs: one that stays in the cache while it is summed
+WIDE, LARGE = 256, 100.0  # fp32 is enough from so many features on, where the mean square of none's is above so much
 
 
-def cubic(x: Tensor, y: Tensor) -> Tensor:
-    """(xᵀy / d + 1)³ of all pairs of x (n, d) and y (m, d): (n, m).  Bińkowski et al. 2018."""
-    return torch.addmm(torch.ones((), device=x.device), x, y.T, alpha=1 / x.shape[1]).pow_(3)
+def cubic(x: Tensor, y: Tensor, unit: float = 1.0) -> Tensor:
+    """(xᵀy / d + 1)³ of all pairs of x (n, d) and y (m, d), over unit³: (n, m).  Bińkowski et al. 2018."""
+    return torch.addmm(x.new_tensor(1 / unit), x, y.T, alpha=1 / (x.shape[1] * unit)).pow_(3)
 
 
 @on_features(least=4)
@@ -24,9 +25,14 @@ def kid(real: Tensor, fake: Tensor) -> Measure:
     `se` is the square root of its variance in closed form, first and second order of its Hoeffding decomposition:
     the first vanishes where the two sources are one, the second does not.
     """
-    n, m = len(real), len(fake)
-    level = cubic(real[:256], fake[:256]).mean()  # taken from the kernel: moves no value, saves digits
-    xx, yy, xy = Sums.of(real, real, level), Sums.of(fake, fake, level), Sums.of(real, fake, level)
+    n, m, d = len(real), len(fake), real.shape[1]
+    longest = max(float(torch.linalg.vector_norm(x, dim=1, dtype=torch.float64).max()) for x in (real, fake))
+    unit = max(longest**2 / d, 1.0)  # the squares of kernels of long samples would be too large to sum
+    if d < WIDE or unit > LARGE:
+        real, fake = real.double(), fake.double()
+
+    level = cubic(real[:256], fake[:256], unit).mean()  # taken from the kernel: moves no value, saves digits
+    xx, yy, xy = (Sums.of(x, y, level, unit) for x, y in ((real, real), (fake, fake), (real, fake)))
 
     a, b = xx.rows / (n - 1), yy.rows / (m - 1)  # mean kernel of each sample with its own set,
     c, e = xy.rows / m, xy.columns / n  # and with the other
@@ -44,7 +50,7 @@ def kid(real: Tensor, fake: Tensor) -> Measure:
     second = 2 * rest_xx / (n * (n - 1)) + 2 * rest_yy / (m * (m - 1)) + 4 * rest_xy / (n * m)
 
     var = torch.maximum(first + second, second / 2)  # the first, an estimate about zero, is below it half the time
-    return Measure(float(value), sqrt(float(var)), "lower")
+    return Measure(float(value) * unit**3, sqrt(float(var)) * unit**3, "lower")
 
 
 class Sums(NamedTuple):
@@ -55,8 +61,8 @@ class Sums(NamedTuple):
     squares: Tensor  # ()
 
     @staticmethod
-    def of(x: Tensor, y: Tensor, level: Tensor) -> "Sums":
-        """Of the kernel less `level`, a tile at a time; half of them where x is y."""
+    def of(x: Tensor, y: Tensor, level: Tensor, unit: float) -> "Sums":
+        """Of the kernel in its unit less `level`, a tile at a time; half of them where x is y."""
         one, block = x is y, SIDE
         rows = torch.zeros(len(x), dtype=torch.float64, device=x.device)
         columns = rows if one else torch.zeros(len(y), dtype=torch.float64, device=x.device)
@@ -64,7 +70,7 @@ class Sums(NamedTuple):
 
         for i in range(0, len(x), block):
             for j in range(i if one else 0, len(y), block):
-                K = cubic(x[i : i + block], y[j : j + block]).sub_(level)
+                K = cubic(x[i : i + block], y[j : j + block], unit).sub_(level)
                 diagonal = one and i == j
                 if diagonal:
                     K.fill_diagonal_(0)
