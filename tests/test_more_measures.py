@@ -88,6 +88,15 @@ def test_fid_without_bias_is_near_the_truth_where_fid_is_not():
     assert abs(sum(m.value for m in corrected) / 30 - truth) < 0.15
 
 
+def test_fid_without_bias_does_not_see_the_order_of_samples():
+    """Classes in turn, of which every second sample would make halves of one class each."""
+    classes = lambda seed: normal(2000, 4, seed) + 10 * (torch.arange(2000) % 2)[:, None]
+    found = fid_inf(classes(0), classes(1))
+    assert abs(found.value) < 1
+    mixed = fid_inf(classes(0)[torch.randperm(2000, generator=torch.Generator().manual_seed(5))], classes(1))
+    assert mixed.value == pytest.approx(found.value, abs=1)
+
+
 def test_fid_by_class_is_fid_of_each_class():
     x, y, a, b = normal(90, 3), normal(80, 3, 1), torch.arange(90) % 3, torch.arange(80) % 2
     found = fid_by_class(x, y, a, b)
@@ -115,6 +124,15 @@ def test_realism_and_rarity_are_their_definitions():
     torch.testing.assert_close(found.nan_to_num(0), torch.where(rare.isinf(), 0, rare).float())
 
 
+def test_copies_among_the_real_ones_are_no_measure_of_realism():
+    x = normal(20, 3)
+    with pytest.raises(ValueError, match="real samples are mostly copies: half of them or more have 3 others"):
+        realism_of_each(x.repeat(4, 1), x)
+    refused = {}
+    assert not measure(x.repeat(4, 1), x, {"realism": ON_FEATURES["realism"]}, refused)
+    assert "realism" in refused
+
+
 # Diversity
 
 
@@ -135,6 +153,18 @@ def test_support_is_the_number_of_things_that_are_drawn():
     few = support(x, drawn + normal(400, 8, 3, 1e-3))
     assert few.value == pytest.approx(60, rel=0.25)
     assert support(x, normal(400, 8, 4)).value > 2000
+
+
+@pytest.mark.parametrize("copies", [5, 100])
+def test_support_sees_collapse_beside_real_samples_of_which_some_are_copies(copies):
+    x = normal(500, 8)
+    x[:copies] = x[copies : 2 * copies].clone()
+    one = normal(1, 8, 1).expand(400, 8)
+    assert support(x, one).value == pytest.approx(1, abs=0.01)
+    assert support(x, one + normal(400, 8, 2, 1e-3)).value == pytest.approx(1, abs=0.01)
+    assert support(x, normal(400, 8, 4)).value > 2000
+    with pytest.raises(ValueError, match="each of the real samples has an exact copy"):
+        support(x[:200].repeat(2, 1), one)
 
 
 # Two samples

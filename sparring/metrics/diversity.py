@@ -49,14 +49,18 @@ def support(real: Tensor, fake: Tensor) -> Measure:
     """About how many different samples the generator has, by its birthdays.  After Arora, Risteski & Zhang 2018.
 
     Where s equally likely things are drawn m times, m(m - 1) / 2s pairs are of one thing.  A pair counts as one where
-    it is nearer than the nearest neighbours of 99 in 100 real samples are; real pairs so near, in the same proportion,
-    are taken off.  A lower bound of what there is: no such pair in excess gives all pairs.  `se` as of a Poisson count.
-    They let people judge the pairs, and so should you.
+    it is nearer than the nearest neighbours of 99 in 100 real samples are, exact copies aside; real pairs so near, in
+    the same proportion, are taken off.  A lower bound of what there is: no such pair in excess gives all pairs.  `se`
+    as of a Poisson count.  They let people judge the pairs, and so should you.  ValueError where every real sample has
+    a copy: nothing then says how near two things can lie.
     """
     n, m = len(real), len(fake)
     center = real.mean(0)
     X, Y = Cloud.of(real, center), Cloud.of(fake, center)
-    limit = nearest(X, X, 1).r2[:, 0].quantile(0.01)
+    apart = nearest(X, X, 1).r2[:, 0]
+    if not len(apart := apart[apart > 0]):
+        raise ValueError("each of the real samples has an exact copy among them; give different ones")
+    limit = apart.quantile(0.01)
 
     pairs = lambda k: k * (k - 1) / 2
     found = close(Y, limit) - close(X, limit) * pairs(m) / pairs(n)

@@ -45,14 +45,16 @@ def of_samples(real: Tensor, fake: Tensor, se: bool = True) -> Measure:
 
 
 @on_features(least=8)
-def fid_inf(real: Tensor, fake: Tensor, se: bool = True) -> Measure:
+def fid_inf(real: Tensor, fake: Tensor, se: bool = True, seed: int = 0) -> Measure:
     """FID without most of its bias: what it would be of endless samples of both sets.  Chong & Forsyth 2020.
 
     Twice the FID of all, less the mean FID of either half against the other set's half (Richardson): the share of the
     bias that falls as 1/n cancels, the rest does not, so n and m should be several times d.  May be below zero.
     """
     a, b = Gaussian.of(real), Gaussian.of(fake)
-    halves = [apart(Gaussian.of(real[i::2]), Gaussian.of(fake[i::2])) for i in (0, 1)]
+    g = torch.Generator().manual_seed(seed)  # samples may come in an order, such as class by class
+    x, y = (x[torch.randperm(len(x), generator=g).to(x.device)] for x in (real, fake))
+    halves = [apart(Gaussian.of(x[i::2]), Gaussian.of(y[i::2])) for i in (0, 1)]
     value, var, _ = influence(real, fake, a, b) if se else (apart(a, b), float("nan"), 0)
     return Measure(2 * value - sum(halves) / 2, sqrt(var), "lower")
 

@@ -161,12 +161,14 @@ def realism_of_each(real: Tensor, fake: Tensor, k: int = 3) -> Tensor:
     """How far inside the real ones each made sample lies: (m,), 1 and above inside.  Kynkäänniemi et al. 2019.
 
     The greatest r_k(x) / |x - y| over the real x whose r_k is not above the median one: the others' balls, around
-    outliers, would make anything real.
+    outliers, would make anything real.  ValueError where the median one is 0: more than half then have k copies.
     """
     center = real.mean(0)
     X, Y = Cloud.of(real, center), Cloud.of(fake, center)
     r2 = Balls.of(X, k)[0].r2[0]
     small = ((r2 <= r2.median()) & (r2 > 0)).nonzero()[:, 0]
+    if not len(small):
+        raise ValueError(f"real samples are mostly copies: half of them or more have {k} others just like them")
     X, r2 = X.take(small), r2[small].float()
 
     best = []
