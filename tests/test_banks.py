@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from sparring.metrics import Bank, Labels, RunningMoments, am, fid, inception_score, kid, mode_score
+from sparring.metrics import Bank, Labels, RunningMoments, am, fid, inception_score, kid, mode_score, realism
 
 ROOT = Path(__file__).parent.parent
 
@@ -52,6 +52,8 @@ def test_ids_put_a_bank_in_order_and_count_each_sample_once():
     x = normal(20, 3)
     bank = Bank(3).update(x[10:], torch.arange(10, 20)).update(x[:12], torch.arange(12))
     assert torch.equal(bank.features, x)
+    assert len(bank) == 20
+    assert realism(bank, bank).n_real == 20
 
 
 def test_labels_of_a_stream_give_the_scores_of_the_whole():
@@ -100,6 +102,7 @@ def test_sets_of_different_extractors_or_resizes_are_refused():
         (lambda: Labels(3).update(torch.zeros(4, 2)), r"logits of shape \(4, 2\) for 3 classes"),
         (lambda: kid(np.zeros((9, 2), np.uint8), np.zeros((9, 2))), "real is uint8 and fake float64: bytes"),
         (lambda: kid(torch.zeros(9, 2), torch.zeros(9, 2).byte()), "bring both to one form"),
+        (lambda: kid(np.zeros((9, 2)), np.full((9, 2), 1e300)), "fake has 9 samples with NaN or infinite features"),
         (lambda: kid(torch.zeros(9, 2), torch.zeros(3, 2)), "fake has 3 samples and this measure needs 4 or more"),
     ],
 )

@@ -81,7 +81,7 @@ class Bank:
         return torch.cat(self.parts) if self.parts else torch.zeros(0, self.d)
 
     def __len__(self) -> int:
-        return sum(map(len, self.parts))
+        return len(torch.cat(self.ids).unique()) if self.ids else sum(map(len, self.parts))
 
 
 def one_source(*sets: Any) -> str:

@@ -106,9 +106,10 @@ def features(x: Any, name: str, least: int) -> Tensor:
         raise ValueError(f"{name} has shape {tuple(x.shape)}; features are (n, d): flatten them or use an extractor")
     if len(x) < least:
         raise ValueError(f"{name} has {len(x)} samples and this measure needs {least} or more; draw more")
+    x = x.detach().float().contiguous()  # first, for fp64 holds numbers that are infinite here
     if len(bad := (~x.isfinite().all(1)).nonzero()):
         raise ValueError(f"{name} has {len(bad)} samples with NaN or infinite features, first number {int(bad[0])}")
-    return x.detach().float().contiguous()
+    return x
 
 
 def tensor(x: Any) -> Tensor:
