@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from math import isfinite
+from functools import partial
+from math import isfinite, isinf
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypedDict
 
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .extractors import batch_of, cheap, features, played
+from .extractors import batch_of, cheap, features, place, played
 from .metrics import MEASURES, ON_LABELS, ON_PICTURES, ON_WORDS, Bank, Measure, Reader, Told, foreseen, measure
 from .metrics.likelihood import Likelihood, divergences, entropy_gap, perplexity
 from .metrics.measure import Of
@@ -29,8 +30,12 @@ class Judge(Protocol):
     def judge(self, x: Tensor, c: Tensor | None = None) -> dict[str, float]: ...
 
 
-class Numbers(TypedDict):
-    """One measure in JSON; None where a number is not known."""
+class _Infinite(TypedDict, total=False):
+    infinite: bool  # there, and true, where the value is known and JSON has no number for it
+
+
+class Numbers(_Infinite):
+    """One measure in JSON; None where a number is infinite, or not known."""
 
     value: float | None
     se: float | None
@@ -115,13 +120,14 @@ def evaluate(
     if strict and refused:
         k, reason = next(iter(refused.items()))
         raise RequestError(f"{k} cannot be measured by {name}: {reason}")
+    again = copies(spec.x, others, fake, refused)
 
     report = Report(
         data=data,
         split=split,
         n_real=len(a.x),
         n_fake=len(b.x),
-        metrics=numbers({k: m for name in measures for k, m in found.items() if k.partition("/")[0] == name}),
+        metrics=numbers(dict(sorted(found.items(), key=lambda named: rank(named[0], measures)))),
         truth={k: finite(v) for k, v in world.judge(fake, c).items()} if world else {},
         extractor=name,
         resize=getattr(extractor, "resize", "none"),
@@ -134,30 +140,24 @@ def evaluate(
         if hasattr(world, "entropy"):
             gap, se = entropy_gap(world.entropy, score(fake))  # type: ignore[union-attr]
             report["truth"] |= {"entropy_gap": finite(gap), "entropy_gap_se": finite(se)}
-    if isinstance(spec.x, Tokens) and others is not None:
-        report["metrics"] |= numbers({"copied": copied(stored(spec.x, others), stored(spec.x, fake))})
+    report["metrics"] |= numbers(again)
     if isinstance(spec.c, Frames) and c is not None:
         report["metrics"] |= ahead(real, fake, c, None)["metrics"]
         report["beside"] = {"copy-last": ahead(real, c[:, -1], c, world)} if ceiling else {}
     if ceiling:
-        g = torch.Generator().manual_seed(seed)
-        if rest is not None:
-            b = rest.at(torch.randperm(len(rest.x), generator=g)[: len(b.x)].sort().values)
-        else:
-            k = min(len(b.x), (len(a.x) + 1) // 2)
-            b, a = map(a.at, torch.randperm(len(a.x), generator=g).tensor_split([k]))
-            says = says and reader(extractor, b, a)[0]
+        held, good = real_against_real(a, len(b.x), rest, seed)
+        if rest is None:
+            says = says and reader(extractor, good, held)[0]
 
         truth = {}
         if world and (c is None or isinstance(spec.c, Frames)):
             truth = world.judge(real, None if c is None else c[: len(real)])
         # The classifier knows the others by heart, so in what it says the held-out ones stand for the made.
-        best = measured(a, b, spec.x, measures, {}) | of_classes(b, a, says, measures, {})
-        if isinstance(spec.x, Tokens) and others is not None:
-            best |= {"copied": copied(stored(spec.x, others), stored(spec.x, real))}
+        best = measured(held, good, spec.x, measures, {}) | of_classes(good, held, says, measures, {})
+        best |= copies(spec.x, others, real, {})
         report["ceiling"] = {**numbers(best), **{k: finite(v) for k, v in truth.items()}}
         source = "other real ones" if others is not None else "the rest"
-        report["notes"].append(f"ceiling: {len(a.x)} real samples against {len(b.x)} of {source}")
+        report["notes"].append(f"ceiling: {len(held.x)} real samples against {len(good.x)} of {source}")
     return report
 
 
@@ -169,6 +169,13 @@ def usual(space: Space) -> Mapping[str, Of[Measure]]:
 def stored(space: Space, x: Tensor) -> Any:
     """Samples as `on_stored` measures take them: texts as sentences up to their end, others as they are."""
     return sentences(x, END) if isinstance(space, Tokens) else x
+
+
+def copies(space: Space, train: Tensor | None, made: Tensor, refused: dict[str, ValueError]) -> dict[str, Measure]:
+    """Of texts, the share that stands in the training set word for word, where there is one."""
+    if train is None or not isinstance(space, Tokens):
+        return {}
+    return measure(stored(space, train), stored(space, made), {"copied": copied}, refused)
 
 
 def likelihoods(real: Tensor, fake: Tensor, world: Any, score: Likelihood) -> dict[str, Measure]:
@@ -194,6 +201,17 @@ class Side(NamedTuple):
 
     def at(self, rows: Tensor) -> Side:
         return Side(self.x[rows], self.features[rows], None if self.labels is None else self.labels[rows.numpy()])
+
+
+def real_against_real(real: Side, n: int, rest: Side | None, seed: int) -> tuple[Side, Side]:
+    """What is held against what for the ceiling: the real ones against n of the rest, or, where there is none, against
+    n of their own, half of them at most."""
+    g = torch.Generator().manual_seed(seed)
+    if rest is not None:
+        return real, rest.at(torch.randperm(len(rest.x), generator=g)[:n].sort().values)
+    k = min(n, (len(real.x) + 1) // 2)
+    good, held = map(real.at, torch.randperm(len(real.x), generator=g).tensor_split([k]))
+    return held, good
 
 
 def measured(
@@ -227,7 +245,7 @@ def of_classes(
 def reader(extractor: nn.Module, known: Side, test: Side) -> tuple[Classifier | None, list[str]]:
     """The extractor's own logits; or a linear classifier on its features, learned from what is `known`; or none."""
     if hasattr(extractor, "logits"):
-        return extractor.logits, [f"classes: as {extractor.name} tells them"]  # type: ignore[return-value]
+        return partial(logits, extractor), [f"classes: as {extractor.name} tells them"]
     if known.labels is None or len(np.unique(known.labels)) < 2:
         return None, []
     linear = Reader(known.features, known.labels)
@@ -235,6 +253,12 @@ def reader(extractor: nn.Module, known: Side, test: Side) -> tuple[Classifier | 
     if test is not known and test.labels is not None:
         note += f", right about {(linear.read(test.features) == test.labels).mean():.1%} of the held-out ones"
     return linear.logits, [note]
+
+
+@torch.no_grad()
+def logits(extractor: nn.Module, features: Tensor) -> Tensor:
+    """The extractor's own logits (n, C) of features (n, d), on the CPU both; taken where its weights are."""
+    return extractor.logits(features.to(place(extractor))).float().cpu()  # type: ignore[operator]
 
 
 def on_stored(space: Space) -> Mapping[str, Of[Measure]]:
@@ -253,8 +277,19 @@ def cautions(A: Tensor, B: Tensor, measures: Iterable[str], refused: Mapping[str
     return said
 
 
+def rank(found: str, measures: Iterable[str]) -> int:
+    """Where a measure stands that was found by the asked-for one of its name; one of another name comes last."""
+    asked = list(measures)
+    name = found.partition("/")[0]
+    return asked.index(name) if name in asked else len(asked)
+
+
 def numbers(measured: Mapping[str, Measure]) -> dict[str, Numbers]:
-    return {k: Numbers(value=finite(m.value), se=finite(m.se), better=m.better) for k, m in measured.items()}
+    """Measures as JSON can have them."""
+    found = {k: Numbers(value=finite(m.value), se=finite(m.se), better=m.better) for k, m in measured.items()}
+    for k in (k for k, m in measured.items() if isinf(m.value)):
+        found[k]["infinite"] = True
+    return found
 
 
 def finite(x: Any) -> float | None:

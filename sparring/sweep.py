@@ -35,8 +35,9 @@ def sweep(
 ) -> list[dict[str, Any]]:
     """As many texts as `real` has (n, L), from the same noise at each temperature, and what is measured of them.
 
-    A row has `temperature`, and of each measure its value, standard error and which way is better.  The last is that
-    of the real ones, one half against the other, at temperature None.  RequestError for a G that has no temperature.
+    A row has `temperature`, and of each measure its value, standard error and which way is better; one that these texts
+    do not allow, such as empty ones, is not in it.  The last row is that of the real ones, one half against the other,
+    at temperature None.  RequestError for a G that has no temperature.
     """
     check(spec)
     z = G.prior.sample(len(real), generator("draw", seed))  # type: ignore[union-attr]
@@ -46,10 +47,10 @@ def sweep(
             fake = torch.cat([spec.x.decode(G(part, None, temperature=t)) for part in z.split(batch)])
         except TypeError as error:
             raise RequestError(f"--sweep needs a G that takes temperature=: {error}") from error
-        rows.append({"temperature": t, **numbers(measure(stored(spec.x, real), stored(spec.x, fake), MEASURED))})
+        rows.append({"temperature": t, **numbers(measure(stored(spec.x, real), stored(spec.x, fake), MEASURED, {}))})
     order = torch.randperm(len(real), generator=generator("sweep", seed))
     one, other = (stored(spec.x, half) for half in real[order].tensor_split(2))
-    return [*rows, {"temperature": None, **numbers(measure(one, other, MEASURED))}]
+    return [*rows, {"temperature": None, **numbers(measure(one, other, MEASURED, {}))}]
 
 
 def lines(rows: Sequence[dict[str, Any]], path: Path) -> list[str]:
@@ -57,8 +58,14 @@ def lines(rows: Sequence[dict[str, Any]], path: Path) -> list[str]:
     said = ["", f"  {'temperature':16s}" + "".join(f"{name:>12s}" for name in MEASURED)]
     for row in rows:
         label = "real, halved" if row["temperature"] is None else f"{row['temperature']:g}"
-        said.append(f"    {label:14s}" + "".join(f"{row[name]['value']:12.3f}" for name in MEASURED))
+        cells = (f"{row[name]['value']:.3f}" if known(row, name) else "-" for name in MEASURED)
+        said.append(f"    {label:14s}" + "".join(f"{cell:>12s}" for cell in cells))
     return [*said, f"  curve: {path}"]
+
+
+def known(row: Mapping[str, Any], *names: str) -> bool:
+    """Whether a row has numbers for all these measures."""
+    return all(name in row and row[name]["value"] is not None for name in names)
 
 
 def draw(curves: Mapping[str, Sequence[dict[str, Any]]], path: Path) -> Path:
@@ -73,13 +80,14 @@ def draw(curves: Mapping[str, Sequence[dict[str, Any]]], path: Path) -> Path:
     FigureCanvasAgg(figure)
     ax = figure.add_subplot()
     for name, rows in curves.items():
-        made = [row for row in rows if row["temperature"] is not None]
+        made = [row for row in rows if row["temperature"] is not None and known(row, *AXES)]
         (x, ex), (y, ey) = (([row[k]["value"] for row in made], [row[k]["se"] for row in made]) for k in AXES)
         ax.errorbar(x, y, ey, ex, "o-", ms=3, lw=1, elinewidth=0.6, label=name)
         for row, a, b in zip(made, x, y):
             ax.annotate(f"{row['temperature']:g}", (a, b), (4, 4), textcoords="offset points", fontsize=7)
     real = next(iter(curves.values()))[-1]
-    ax.plot(real["lm"]["value"], real["reverse_lm"]["value"], "*", color="#222222", ms=9, label="real, halved")
+    if known(real, *AXES):
+        ax.plot(*(real[k]["value"] for k in AXES), "*", color="#222222", ms=9, label="real, halved")
     ax.set_xlabel("LM score of the samples, nats per word")
     ax.set_ylabel("reverse LM score of real texts")
     ax.set_title("over the temperature of sampling", fontsize=9)

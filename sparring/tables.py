@@ -78,4 +78,5 @@ def _cell(value: Any) -> str:
 
 def _number(m: dict[str, Any]) -> str:
     value, se = (None if m[k] is None else float(f"{m[k]:.4g}") for k in ("value", "se"))
-    return f"{'infinite' if value is None else format(value, '.4g'):>10s}" + ("" if se is None else f" ± {se:.2g}")
+    unknown = "infinite" if m.get("infinite") else "not known"
+    return f"{unknown if value is None else format(value, '.4g'):>10s}" + ("" if se is None else f" ± {se:.2g}")

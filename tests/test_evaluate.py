@@ -12,8 +12,9 @@ from sparring.evaluate import evaluate
 from sparring.extractors import cheap, features, played, taken
 from sparring.extractors.own import own
 from sparring.extractors.untrained import Identity, RandomConv
-from sparring.metrics import EVERY, MEASURES, chosen, measure
+from sparring.metrics import EVERY, MEASURES, Bank, Measure, chosen, measure, prdc
 from sparring.spaces import Frames, Image, Label, Spec, Tokens, Vector, any_samples
+from sparring.tables import of_measures
 
 SPACES = [Vector(3), Image(1, 8), Image(3, 17), Image(3, 64), Image(1, 1), Frames(3, 1, 16), Tokens(12, 20)]
 
@@ -250,6 +251,47 @@ def test_an_extractor_that_tells_classes_is_the_classifier():
     assert found["metrics"]["is"]["value"] > 1.2
     assert found["notes"][0].startswith("classes: as halves-")
     assert found["resize"] == "none"
+
+
+def test_a_classifier_is_asked_where_its_weights_are():
+    """The features are on the CPU, and it is on the one other device that every machine has."""
+
+    class Elsewhere(nn.Module):
+        name = "elsewhere"
+
+        def __init__(self):
+            super().__init__()
+            self.last = nn.Linear(3, 2, device="meta")
+
+        def logits(self, features):
+            assert features.device.type == "meta"
+            assert not torch.is_grad_enabled()
+            return torch.eye(2)[torch.arange(len(features)) % 2]
+
+    known = {side: Bank(3, "elsewhere").update(torch.randn(50, 3)) for side in ("real", "fake")}
+    x, y = blobs(50), blobs(50, 1)
+    found = evaluate(x, y, SPEC, extractor=Elsewhere(), measures=chosen("is"), known=known)
+    assert found["metrics"]["is"]["value"] > 1.1
+    assert found["ceiling"]["is"]["value"] > 1.1
+
+
+def test_what_one_measure_finds_under_other_names_is_not_lost():
+    found = evaluate(blobs(60), blobs(60, 1), SPEC, measures={"prdc": prdc, "kid": MEASURES["kid"]})
+    assert list(found["metrics"]) == ["kid", "precision", "recall", "density", "coverage"]
+    assert set(found["ceiling"]) == set(found["metrics"])
+
+
+def test_what_is_infinite_is_told_from_what_is_not_known():
+    far, x = torch.full((60, 2), 1e3), torch.randn(60, 2)
+    found = evaluate(x, far, Spec(Vector(2)), measures=chosen("rarity"), ceiling=False)
+    (unknown,) = (line for line in of_measures([found]) if "rarity" in line)
+    assert "not known" in unknown and "infinite" not in unknown
+
+    endless = lambda real, fake: Measure(float("inf"), float("inf"), "lower")
+    found = evaluate(x, x, Spec(Vector(2)), measures={"realism": endless}, ceiling=False)
+    assert found["metrics"]["realism"]["infinite"] and found["metrics"]["realism"]["value"] is None
+    (known,) = (line for line in of_measures([found]) if "realism" in line)
+    assert "infinite" in known
 
 
 def test_a_measure_that_there_is_not_is_refused_with_the_nearest():

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from sparring.data import Dataset, Split
-from sparring.extractors import EXTRACTORS, ExtractorError, Making, features, learned, make, reference, usual
+from sparring.extractors import EXTRACTORS, ExtractorError, Making, features, kept, learned, make, reference, usual
+from sparring.extractors.contract import digest
 from sparring.extractors.pca import Pca
 from sparring.extractors.sized import Sized
 from sparring.spaces import Frames, Image, Spec, Tokens, Vector, any_samples
@@ -135,6 +136,42 @@ def test_reference_features_are_taken_once():
     for data in (m.data, dataset(Image(1, 8), seed=1)):
         reference(E, replace(m, data=data), "train", 20)
     assert taken == [20, 10, 20, 20]
+
+
+def test_reference_features_are_taken_anew_where_code_or_torch_changed(tmp_path, monkeypatch):
+    m, taken = Making(dataset(Image(1, 8))), []
+    E = one("random", m)
+    E.register_forward_hook(lambda *_: taken.append(1))
+    look = lambda: reference(E, m, "train", 20)
+    look(), look()
+    assert len(taken) == 1
+    monkeypatch.setattr(torch, "__version__", "2.0.0")
+    look(), look()
+    assert len(taken) == 2
+
+    code = tmp_path / "another.py"
+    monkeypatch.setattr(kept, "LOOKING", (*kept.LOOKING, str(code)))
+    for i, text in enumerate(("return x", "return 2 * x")):
+        code.write_text(text)
+        look(), look()
+        assert len(taken) == 3 + i
+
+
+def test_all_that_makes_features_is_in_the_key_of_those_kept():
+    """Rooms that a module is made in, but for what only learns or reads files, and ours for anybody's."""
+    here = Path(kept.__file__).parent
+    makes = {p.name for p in here.glob("*.py") if "nn.Module)" in p.read_text() or "Settled)" in p.read_text()}
+    assert {"untrained.py", "encoder.py", "texts.py"} <= makes <= set(kept.LOOKING)
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16, torch.float32, torch.int64, torch.bool])
+def test_weights_of_any_kind_have_a_digest(kind):
+    net = nn.Module()
+    net.register_buffer("scalar", torch.ones((), dtype=kind))
+    net.register_buffer("w", torch.arange(6).view(2, 3).to(kind).T)
+    first = digest(net)
+    net.get_buffer("w")[0, 1] = 0
+    assert len(first) == 8 and digest(net) != first
 
 
 def folder():

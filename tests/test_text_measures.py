@@ -7,8 +7,10 @@ import torch
 
 from sparring import worlds
 from sparring.evaluate import evaluate, usual
-from sparring.metrics import EVERY, ON_WORDS
+from sparring.metrics import EVERY, ON_WORDS, chosen
 from sparring.metrics.ngrams import Ngrams, lm, reverse_lm
+from sparring.priors import Normal
+from sparring.sweep import MEASURED, draw, lines, sweep
 from sparring.worlds.oracle import Oracle
 
 WORLD = worlds.open("grammar")
@@ -85,6 +87,37 @@ def test_a_generator_with_likelihoods_is_measured_exactly():
     assert free["perplexity"]["value"] == pytest.approx(2.71828 ** (-oracle.logp(x).mean().item() / 8), rel=1e-4)
     nothing = evaluate(x, torch.zeros_like(x), oracle.spec, oracle, score=oracle.logp, **options)["metrics"]
     assert nothing["reverse_kl"]["value"] is None  # infinite
+
+
+def test_a_writer_of_nothing_is_measured_as_far_as_it_goes():
+    train, heldout = draws(200, 3), draws(200, 3, heldout=True)
+    nothing = torch.zeros_like(heldout)
+    options = dict(others=train, score=lambda x: torch.zeros(len(x)))
+    report = evaluate(heldout, nothing, WORLD.spec, WORLD, measures=chosen("fid,bleu"), **options)
+    assert "copied" not in report["metrics"] and "fid" in report["metrics"]
+    assert "copied is left out: fake has only empty sentences" in report["notes"]
+    assert report["ceiling"]["copied"]["value"] is not None
+    asked = evaluate(heldout, nothing, WORLD.spec, WORLD, measures=chosen("fid"), strict=True, **options)
+    assert asked["metrics"].keys() >= {"fid"}
+
+
+class Mute(torch.nn.Module):
+    """Writes nothing below temperature 1, and what it has read above."""
+
+    prior = Normal(4)
+
+    def forward(self, z, c, temperature=1.0):
+        x = draws(len(z))
+        return WORLD.spec.x.encode(x if temperature > 1 else torch.zeros_like(x))
+
+
+def test_a_sweep_over_a_writer_of_nothing_leaves_gaps(tmp_path):
+    rows = sweep(Mute(), WORLD.spec, draws(60, heldout=True), (0.5, 1.5))
+    assert [row.keys() >= {"lm", "unique"} for row in rows] == [False, True, True]
+    said = lines(rows, tmp_path)
+    assert said[2].split() == ["0.5", *"-" * len(MEASURED)]
+    assert "-" not in said[3].split()
+    assert draw({"mute": rows, "muter": rows[:1]}, tmp_path / "curve").stat().st_size > 1000
 
 
 def test_copies_are_counted_beside_held_out_ones():

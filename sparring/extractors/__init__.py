@@ -22,7 +22,7 @@ from ..data import Dataset, Split
 from ..metrics import Bank
 from ..spaces import Frames, Image, Space, Tokens, Vector
 from . import kept, learned, weights
-from .contract import ExtractorError, batch_of, features, planes, played
+from .contract import ExtractorError, batch_of, features, place, planes, played
 from .own import own
 from .pca import Pca
 from .sized import RESIZES, Sized
@@ -39,6 +39,7 @@ __all__ = [
     "convert",
     "features",
     "make",
+    "place",
     "played",
     "reference",
     "taken",

@@ -21,7 +21,7 @@ def digest(net: nn.Module) -> str:
     whole = sha256()
     for name, w in sorted(net.state_dict().items()):
         whole.update(name.encode())
-        whole.update(w.detach().cpu().contiguous().numpy().tobytes())
+        whole.update(w.detach().cpu().flatten().contiguous().view(torch.uint8).numpy().tobytes())  # numpy has no bf16
     return whole.hexdigest()[:8]
 
 
@@ -35,6 +35,11 @@ def planes(space: Space, name: str) -> tuple[int, int]:
     raise ExtractorError(f"extractor {name!r} looks at pictures or frames, not at {space!r}; leave --extractor out")
 
 
+def place(extractor: nn.Module) -> torch.device:
+    """Where its weights are."""
+    return next((t.device for t in (*extractor.parameters(), *extractor.buffers())), torch.device("cpu"))
+
+
 def features(
     extractor: nn.Module, batches: Iterable[Tensor], progress: Callable[[int, int], object] | None = None, n: int = 0
 ) -> Tensor:
@@ -42,7 +47,7 @@ def features(
 
     progress(done, n) is told after each batch.
     """
-    device = next((t.device for t in (*extractor.parameters(), *extractor.buffers())), torch.device("cpu"))
+    device = place(extractor)
     rows, done = [], 0
     exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
     with torch.inference_mode(), torch.autocast(device.type, enabled=False), exact:

@@ -16,7 +16,11 @@ from ..data import cache as caches
 from ..spaces import to_json
 from .learned import Learned, blank
 
-CODE = ("encoder.py", "learned.py", "texts.py", "views.py", "../augment.py")  # what a learned network depends on
+LEARNING = ("encoder.py", "learned.py", "texts.py", "views.py", "../augment.py")  # what a learned network depends on
+LOOKING = (  # what features depend on beside the weights, which an extractor's name tells
+    *("contract.py", "encoder.py", "own.py", "pca.py", "sized.py", "standard.py", "texts.py", "untrained.py"),
+    *("../nets/inception.py", "../spaces.py"),
+)
 
 
 def network(
@@ -36,8 +40,7 @@ def network(
         net.settled()
         return Learned(net, **json.loads((place / "card.json").read_text()))
 
-    code = sha256(b"".join((Path(__file__).parent / name).read_bytes() for name in CODE)).hexdigest()
-    marks = (data.card["fingerprint"], to_json(data.spec), classes, options, code, torch.__version__)
+    marks = (data.card["fingerprint"], to_json(data.spec), classes, options, _code(LEARNING), torch.__version__)
     home, temporary, _ = caches.writable(folder or caches.home())
     try:
         return caches.kept(home, caches.key("classifier" if classes else "learned", *marks), build, load)
@@ -58,10 +61,14 @@ def features(
 
     home, temporary, _ = caches.writable(folder or caches.home())
     try:
-        key = caches.key("features", data.card["fingerprint"], to_json(data.spec), part, n, extractor)
-        return caches.kept(home, key, build, load)
+        marks = (data.card["fingerprint"], to_json(data.spec), part, n, extractor, _code(LOOKING), torch.__version__)
+        return caches.kept(home, caches.key("features", *marks), build, load)
     finally:
         del temporary
+
+
+def _code(files: tuple[str, ...]) -> str:
+    return sha256(b"".join((Path(__file__).parent / name).read_bytes() for name in files)).hexdigest()
 
 
 def _whole(file: Path) -> dict[str, Tensor]:
