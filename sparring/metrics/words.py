@@ -93,7 +93,8 @@ def bleu(real: Any, fake: Any, n: int = 4) -> Measure:
 def self_bleu(real: Any, fake: Any, n: int = 4) -> Measure:
     """Mean BLEU-n of each made sentence against all the others, never itself: 1 where they repeat each other.
 
-    Zhu et al. 2018.  The real ones are not asked; read it beside theirs.
+    Zhu et al. 2018.  Sentences of fewer than n words stay below 1 even so, for they have no phrase of n to match.  The
+    real ones are not asked; read it beside theirs.
     """
     a, b = two(real, fake, 3)
     refs = References(b, n)
