@@ -37,6 +37,7 @@ class Panel(NamedTuple):
     unknown: Tensor  # marks of many held-out ones
     cell: Tensor  # (len(unknown), K) one for the class or the part of the data that a held-out example is of
     usual: Tensor  # `lonely` of held-out examples: its least twentieth, ()
+    kind: Tensor | None = None  # (len(unknown),) classes of the held-out ones, where they are known
 
 
 class Marks(NamedTuple):
@@ -55,12 +56,16 @@ def panel(z: Tensor, train: Sequence[Batch], heldout: Sequence[Batch], labels: T
     (x, c), (y, e) = first(train), first(heldout)
     n = min(len(z), len(x), len(y))  # type: ignore[arg-type]
     cut = lambda t: None if t is None else t[:n]
-    return Panel(z[:n], (x[:n], cut(c)), (y[:n], cut(e)), known, unknown.x, cells(unknown.x, labels, n), usual)  # type: ignore
+    kind = None if labels is None else labels[: len(unknown.x)].long().to(unknown.x.device)
+    cell = cells(unknown.x, kind, n)
+    return Panel(z[:n], (x[:n], cut(c)), (y[:n], cut(e)), known, unknown.x, cell, usual, kind)  # type: ignore
 
 
 @torch.no_grad()
 def probe(m: Method, s: State, p: Panel) -> dict[str, float]:
     """One look at the players.  Scores are D's of clear samples; `n` is the number of the panel's z.
+
+    What is told over a distance of real examples is left out where they lie together, or are too few.
 
     score/train, score/heldout, score/drawn: D's mean score on examples that it trains on, that it never does, and on
         fakes; score/average on those of the average generator.
@@ -135,7 +140,8 @@ def probe(m: Method, s: State, p: Panel) -> dict[str, float]:
         "G/average": apart(s.ema, s.G),
     }
     if x.ndim != 3:  # with one token another, all of a text that comes after it is
-        found["swing"] = (fake[:k] - average).flatten(1).square().sum(1).mean().sqrt() / plain(y).nanmean()
+        swing = (fake[:k] - average).flatten(1).square().sum(1).mean().sqrt()
+        found |= over("swing", swing, plain(y).nanmean())
     if m.project is not None:
         found["D/bound"] = at_bound(s.D)
     return {name: float(v) for name, v in (found | moves(s)).items()}
@@ -254,18 +260,22 @@ def neighbours(between: Tensor, real: Tensor, fake: Tensor) -> dict[str, Tensor]
     near = 0.1 * real.min(1).values.median() if real.shape[1] else torch.tensor(0.0)
     share = lambda hit: hit.float().mean()
     return {
-        "spread": fake.nanmean() / real.nanmean(),
         "duplicates": share(fake.min(1).values < near) if fake.shape[1] else torch.tensor(0.0),
         "precision": share((between <= ball_real[:, None]).any(0)),
         "recall": share((between <= ball_fake).any(1)),
         "coverage": share(between.min(1).values <= ball_real),
-    }
+    } | over("spread", fake.nanmean(), real.nanmean())
+
+
+def over(name: str, a: Tensor, b: Tensor) -> dict[str, Tensor]:
+    """{name: a / b}, or nothing where b is 0 or no number."""
+    return {name: a / b} if b > 0 else {}
 
 
 def cells(x: Tensor, labels: Tensor | None, n: int) -> Tensor:
     """(m, K) ones for the part of the data that each of m examples is of: its class, if n samples have 6 of each."""
     if labels is not None and 1 < (k := int(labels.max()) + 1) <= n / 6:
-        return one_hot(labels[: len(x)].long(), k).float().to(x.device)
+        return one_hot(labels, k).float()
     from sklearn.cluster import KMeans
 
     k = min(CELLS, len(x.unique(dim=0)))
@@ -276,15 +286,15 @@ def cells(x: Tensor, labels: Tensor | None, n: int) -> Tensor:
 
 def parts(p: Panel, fakes: Marks) -> dict[str, Tensor]:
     """How the fakes are shared among the parts of the data, each being of that of its nearest held-out example; where
-    parts are the classes that fakes were made from, also how much more often than by chance it is the right one."""
-    near, due = p.cell[torch.cdist(fakes.x, p.unknown).argmin(1)], p.cell.mean(0)
-    got = near.mean(0)
+    they were made from classes, also how much more often than by chance that example is of the right one."""
+    near, due = torch.cdist(fakes.x, p.unknown).argmin(1), p.cell.mean(0)
+    got = p.cell[near].mean(0)
     found = {"missing": due[got < due / 4].sum(), "uneven": (got - due).abs().sum() / 2}
     e = p.heldout[1]
-    if e is None or e.ndim > 1 or not torch.equal(p.cell[: len(e)].argmax(1), e):
+    if e is None or e.ndim > 1 or p.kind is None or not torch.equal(p.kind[: len(e)], e):
         return found
-    right, chance = near.gather(1, e[:, None]).mean(), due[e].mean()
-    return found | {"condition/obeyed": (right - chance) / (1 - chance)}
+    right, chance = (p.kind[near] == e).float().mean(), (p.kind == e[:, None]).float().mean()
+    return found | over("condition/obeyed", right - chance, 1 - chance)
 
 
 def nearest(a: Marks, known: Tensor) -> Tensor:
@@ -336,7 +346,7 @@ def condition(s: State, p: Panel, fake: Tensor, d_held: Tensor, k: int) -> dict[
     by_z = size(s.G(p.z.roll(1, 0)[at], e[at]).float() - fake[at])
     found = {"condition/sample": by_c / by_z.clamp_min(1e-9)}
     if e.ndim == 5:  # past frames: with those of another clip, D's score means nothing
-        return found | {"condition/futures": by_z / size(y - e[:, -1]).clamp_min(1e-9)}
+        return found | over("condition/futures", by_z, size(y - e[:, -1]))
     lost = d_held[at] - score(s.D, y[at], other[at])
     if hasattr(s.D, "classify"):
         known = s.D.classify(y[at]).float().log_softmax(1)  # type: ignore[operator]
@@ -345,7 +355,7 @@ def condition(s: State, p: Panel, fake: Tensor, d_held: Tensor, k: int) -> dict[
     alike = e[:, None] == e if e.ndim == 1 else torch.ones(len(e), len(e), dtype=torch.bool, device=e.device)
     alike = alike & ~torch.eye(len(e), dtype=torch.bool, device=e.device)
     apart = torch.cdist(y.flatten(1).float(), y.flatten(1).float())[alike]
-    return found | ({"condition/within": by_z / apart.mean()} if len(apart) else {})
+    return found | over("condition/within", by_z, apart.mean())
 
 
 def writing(s: State, fake: Tensor, real: Tensor, c: Tensor | None) -> dict[str, Tensor]:

@@ -1,6 +1,7 @@
 """A look tells what was put there, on players made to have it; and changes nothing."""
 
 import copy
+import math
 
 import pytest
 import torch
@@ -187,6 +188,35 @@ def test_fakes_that_lie_among_another_class_do_not_obey():
     for of, low, high in ((lambda c: c, 0.99, 1.0), (lambda c: (c + 1) % 5, -0.3, 0.0), (lambda c: 0 * c, -0.1, 0.1)):
         known, unlabelled = asked_for(of)
         assert low <= known["condition/obeyed"] <= high and "condition/obeyed" not in unlabelled
+
+
+def test_of_twenty_classes_each_fake_is_still_held_to_its_own():
+    """More than there are parts of the data to be missed: the parts are found then, the classes are asked for."""
+    kinds, centers = torch.arange(300) % 20, 10 * torch.randn(20, 2)
+
+    def told(of):
+        class Follows(Draws):
+            def forward(self, z, c=None):
+                return (centers[of(c)] + 0.01 * z) * self.scale
+
+        held, train = centers[kinds] + 0.01 * torch.randn(300, 2), centers[kinds] + 0.01 * torch.randn(300, 2)
+        s = State.begin(Follows(held), Line())
+        return probe(Method(), s, panel(s.G.prior.sample(N), [(train, kinds)], [(held, kinds)], labels=kinds))
+
+    assert told(lambda c: c)["condition/obeyed"] > 0.95
+    assert abs(told(lambda c: (c + 1) % 20)["condition/obeyed"]) < 0.1
+
+
+@pytest.mark.parametrize("n", [N, 1])
+@pytest.mark.parametrize("c", [None, torch.zeros(300, dtype=torch.long)], ids=["free", "of one class"])
+def test_real_examples_that_lie_together_say_nothing_of_spread_and_end_no_run(n, c):
+    x, alike, cut = points(N, 5), points(1, 2).expand(300, 2), lambda t: None if t is None else t[:n]
+    s = State.begin(Draws(x), Line())
+    train, held = (points(300, 1), c), (alike[:n], cut(c))
+    found = probe(Method(), s, panel(s.G.prior.sample(N), [train], [held], cut(c)))
+    assert all(map(math.isfinite, found.values())), found
+    assert not {"spread", "swing", "condition/within", "condition/obeyed"} & found.keys()
+    assert {"coverage", "accuracy/heldout", "missing"} <= found.keys()
 
 
 def test_a_look_changes_nothing():
