@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 from .names import RequestError
 
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|nan|inf|-inf"
-PRINTED = re.compile(rf"([A-Za-z_][\w/().]*)\s*[:=]\s*({NUMBER})(?![\w.])", re.IGNORECASE)
-
 D, G = r"(?:d|dis|disc|discriminator|critic)", r"(?:g|gen|generator)"
+PRINTED = re.compile(rf"((?:\b(?:{D}|{G}|loss)\s+)?[A-Za-z_][\w/().]*)\s*[:=]\s*({NUMBER})(?![\w.])", re.IGNORECASE)
+COUNTED = re.compile(r"\b(epoch|batch|step|iter(?:ation)?)\s*\[?\s*(\d+)\s*/\s*\d+", re.IGNORECASE)  # Batch 3/938
+
 REAL, FAKE = "(?:real|true)", "(?:fake|gen|generated)"
 ANY = "(?:.*/)?"
 MEANINGS = (  # our name, and what others call it: in small letters, with / for every separator
@@ -33,8 +34,11 @@ OWN = {"accuracy/heldout", "accuracy/train", "spread", "coverage", "slope/real",
 CLOCKS = (  # what counts, and how many samples one of it is, as far as can be known
     ("kimg", 1000),
     ("seen|samples|images|n?img|cur/nimg", 1),
-    ("steps?|iters?|iterations?|global/step|batch|batches|epoch", 1),
+    ("steps?|iters?|iterations?|global/step", 1),
+    ("batch|batches", 1),
+    ("epochs?", 1),
 )
+HALVES = ("g/gan", "d/real", "d/fake")  # what pix2pix and its kin print: losses all, though two look like scores
 
 
 class Log(NamedTuple):
@@ -57,19 +61,24 @@ def read(path: Path) -> Log:
         raise RequestError(f"{path} cannot be read ({error.strerror}); give a run's folder or a log") from error
     found = list(rows_of(path, text))
     columns = list(dict.fromkeys(name for row in found for name in row))
+    said = []
+    if halves := halved(columns):
+        found = [joined(row, halves) for row in found]
+        said.append("G_GAN is read as G/loss, and the mean of D_real and D_fake as D/loss")
+        columns = list(dict.fromkeys(name for row in found for name in row))
     meant = meanings(columns)
     if not meant:
         raise RequestError(
             f"{path} has nothing that a doctor can read among {', '.join(columns[:12]) or 'its lines'}; "
             "name columns D/loss, G/loss, score/real, score/fake, and step or seen"
         )
-    clock, factor = clock_of(columns)
+    clock, factor = clock_of(columns, found)
     rows = []
     for i, row in enumerate(found):
         values = {ours: row[theirs] for ours, theirs in meant.items() if theirs in row}
         if values:
             rows.append({"seen": row.get(clock, i) * factor if clock else float(i), **values})
-    said = [f"{theirs} is read as {ours}" for ours, theirs in meant.items() if ours != theirs]
+    said += [f"{theirs} is read as {ours}" for ours, theirs in meant.items() if ours != theirs]
     unit = "thousands of images" if factor == 1000 else "samples, or steps"
     said.append(f"{clock} counts {unit}" if clock else "rows are counted, for no column does")
     if as_odds(rows):
@@ -80,9 +89,13 @@ def read(path: Path) -> Log:
 def rows_of(path: Path, text: str) -> Iterator[dict[str, float]]:
     """Every row that has numbers, under the names that the log gives them."""
     if path.suffix.lower() in (".csv", ".tsv"):
-        for row in csv.DictReader(text.splitlines(), delimiter="\t" if path.suffix.lower() == ".tsv" else ","):
-            if kept := floats(row):
-                yield kept
+        table = csv.DictReader(text.splitlines(), delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
+        try:
+            yield from filter(None, map(floats, table))
+        except csv.Error as error:
+            raise RequestError(
+                f"{path} is no table from line {table.line_num + 1} on ({error}); see whether a quote is left open"
+            ) from error
         return
     lines = text.splitlines()
     if text.lstrip().startswith("["):
@@ -93,7 +106,7 @@ def rows_of(path: Path, text: str) -> Iterator[dict[str, float]]:
             row = json.loads(line)
         except ValueError:
             row = {}
-            for name, value in PRINTED.findall(line):
+            for name, value in PRINTED.findall(line) + COUNTED.findall(line):
                 row.setdefault(name, value)
         if isinstance(row, dict) and (kept := floats(row)):
             yield kept
@@ -122,11 +135,26 @@ def meanings(columns: list[str]) -> dict[str, str]:
     return found | {c: c for c in columns if c in OWN}
 
 
-def clock_of(columns: list[str]) -> tuple[str, float]:
-    """The column that counts, and what one of it is; "" where there is none."""
+def halved(columns: list[str]) -> dict[str, str]:
+    """The log's own names of pix2pix's losses, if it has them all."""
+    found = {plain(c): c for c in columns if plain(c) in HALVES}
+    return found if len(found) == len(HALVES) else {}
+
+
+def joined(row: dict[str, float], halves: Mapping[str, str]) -> dict[str, float]:
+    """The row with the losses in the place of pix2pix's own: D's is the mean of its halves."""
+    if not all(name in row for name in halves.values()):
+        return row
+    G_loss, real, fake = (row[halves[name]] for name in HALVES)
+    return {k: v for k, v in row.items() if k not in halves.values()} | {"G/loss": G_loss, "D/loss": (real + fake) / 2}
+
+
+def clock_of(columns: list[str], rows: list[dict[str, float]]) -> tuple[str, float]:
+    """The first column that counts and moves, and what one of it is; "" where there is none."""
+    moves = lambda c: len({row[c] for row in rows if c in row}) > 1
     for pattern, factor in CLOCKS:
         for c in columns:
-            if re.fullmatch(rf"(?:.*/)?(?:{pattern})", plain(c)):
+            if re.fullmatch(rf"(?:.*/)?(?:{pattern})", plain(c)) and moves(c):
                 return c, factor
     return "", 1
 
