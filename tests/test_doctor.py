@@ -10,6 +10,7 @@ import pytest
 
 from sparring import diagnose, logs
 from sparring.cli import main
+from sparring.folder import RunFolder
 from sparring.names import RequestError
 
 
@@ -94,6 +95,51 @@ def test_columns_have_many_names(name, meaning):
     assert logs.meanings([name]) == {meaning: name}
 
 
+def read(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    return logs.read(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("columns", "seen"),
+    [
+        (dict(epoch=[i // 20 for i in range(60)], step=range(0, 600, 10)), list(range(0, 600, 10))),
+        (dict(batch=[64] * 60, step=range(60)), list(range(60))),
+        (dict(step=[0] * 60, epoch=range(60)), list(range(60))),
+        (dict(epoch=[0] * 60), list(range(60))),
+    ],
+    ids=["steps before epochs", "steps before batches", "what moves", "nothing moves"],
+)
+def test_a_clock_is_the_column_that_moves(tmp_path, columns, seen):
+    log = read(tmp_path, "log.csv", table(**columns, d_loss=[1.3] * 60, g_loss=[0.8] * 60))
+    assert [row["seen"] for row in log.rows] == seen
+
+
+@pytest.mark.parametrize(
+    ("line", "losses"),
+    [
+        ("[Epoch {e}/200] [Batch {b}/20] [D loss: 0.69] [G loss: 0.70]", (0.69, 0.70)),
+        ("{i} [D loss: 0.61, acc.: 60%] [G loss: 0.8]", (0.61, 0.8)),
+        ("Discriminator loss: 0.5", (0.5, None)),
+        ("Epoch [{e}/200], Step[{b}/20], Loss D: 0.5, Loss G: 1.5", (0.5, 1.5)),
+        ("(epoch: {e}, iters: {i}00, time: 0.1) G_GAN: 0.7 G_L1: 9 D_real: 0.4 D_fake: 0.6", (0.5, 0.7)),
+    ],
+)
+def test_lines_as_others_print_them_are_read(tmp_path, line, losses):
+    log = read(tmp_path, "out.txt", "\n".join(line.format(i=i, e=i // 20, b=i % 20) for i in range(60)))
+    assert len(log.rows) == 60
+    for row in log.rows:
+        assert (row["D/loss"], row.get("G/loss")) == pytest.approx(losses) and "score/real" not in row
+    seen = [row["seen"] for row in log.rows]
+    assert seen == sorted(set(seen))
+    assert not any("probabilities" in line for line in log.said)
+
+
+def test_a_table_with_an_open_quote_is_refused_in_words(tmp_path):
+    with pytest.raises(RequestError, match=r"line \d+ on .*quote is left open"):
+        read(tmp_path, "log.csv", 'step,d_loss,g_loss\n0,1,"2\n' + "1,1.3,0.8\n" * 20_000)
+
+
 def test_other_columns_have_no_meaning():
     assert logs.meanings(["learning_rate", "D_lr", "fid", "time", "loss", "epoch"]) == {}
 
@@ -110,6 +156,33 @@ def test_an_unreadable_log_is_refused_in_one_line(tmp_path, capsys):
     assert "needs the players" in capsys.readouterr().err
     with pytest.raises(RequestError):
         logs.read(tmp_path)
+
+
+def written(run, rows, findings=()):
+    """A folder of a run with these rows and findings."""
+    RunFolder(run).create({"data": "ring"})
+    for name, lines in (("stats.jsonl", rows), ("findings.jsonl", findings)):
+        RunFolder(run).write_rows(name, list(lines))
+    return run
+
+
+def test_with_few_rows_nothing_is_looked_for(tmp_path, capsys):
+    rows = [{"seen": 64 * i, "score/real": 0.5, "score/fake": 0.4} for i in range(1, 6)]
+    for n in (0, 4, 5):
+        assert sparring("diagnose", written(tmp_path / str(n), rows[:n])) == 0
+        said = capsys.readouterr().out
+        assert (f"too few rows yet ({n} of 5)" in said) == (n < 5)
+        assert ("none was found" in said) == (n == 5)
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_what_an_act_has_saved_is_not_lost(tmp_path, capsys, saved):
+    rows = [{"seen": 64 * i, "score/real": 0.5, "score/fake": 0.4} for i in range(1, 9)]
+    lost = {"seen": 300, "name": "not finite", "since": 256, "evidence": "D/loss", "advice": "half", "level": "problem"}
+    act = lost | {"name": "act: slower", "since": 256, "level": "note", "act": {}}
+    findings = [lost, act] if saved else [lost, act, lost]
+    assert sparring("diagnose", written(tmp_path / "run", rows, findings), "--json") == 0
+    assert [f["name"] for f in json.loads(capsys.readouterr().out)] == ([] if saved else ["not finite"])
 
 
 def test_three_lines_in_any_loop():

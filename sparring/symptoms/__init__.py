@@ -25,11 +25,23 @@ from .critic import (
 )
 from .data import data_faults
 from .generator import average_lags, generator_frozen, oscillation, vanishing_gradient
-from .history import Finding, History, Symptom, Window, holds, needs, number, seen_of, windows
+from .history import ROWS, Finding, History, Symptom, Window, holds, needs, number, seen_of, windows
 from .samples import augmentation_leak, collapse, condition_ignored, copying, modes_missing, noise_ignored, one_future
 from .texts import entropy_collapse, length_collapse, repetition, reward_saturation
 
-__all__ = ["SYMPTOMS", "Finding", "Symptom", "Window", "data_faults", "diagnose", "holds", "needs", "unable", "windows"]
+__all__ = [
+    "ROWS",
+    "SYMPTOMS",
+    "Finding",
+    "Symptom",
+    "Window",
+    "data_faults",
+    "diagnose",
+    "holds",
+    "needs",
+    "unable",
+    "windows",
+]
 
 
 def not_finite(h: History) -> Finding | None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any, Literal, NamedTuple
 
+ROWS = 5  # of a window, at least
 History = Sequence[Mapping[str, Any]]  # rows of stats.jsonl, by rising "seen"; any row may lack any key
 
 
@@ -39,7 +40,7 @@ class Window(NamedTuple):
     values: tuple[float, ...]
 
 
-def windows(h: History, *keys: str, rows: int = 5, most: int = 40) -> list[Window]:
+def windows(h: History, *keys: str, rows: int = ROWS, most: int = 40) -> list[Window]:
     """Medians of the keys, one window after the other; the last ends at the last row and is as full as the others.
 
     A window is a fortieth of the samples seen (1 / most), yet no fewer than `rows` rows of usual distance.  Rows count
