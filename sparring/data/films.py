@@ -26,6 +26,7 @@ from .store import LEAST, PART, listed, mapped
 
 SIZES = (16, 32, 64, 128, 256)  # to choose from, if none is asked for
 LEAST_HELDOUT = 2  # windows
+MOST = 1 / 3  # of all frames, that a clip held out whole may have
 
 
 class Kept(NamedTuple):
@@ -85,10 +86,10 @@ def fill(
     with room(aside, 2 * 3 * size * size * clips.MOST):
         kept, coloured = _write(raw, readable, found, size, fit, seed, past, problems, progress)
         notes, usable, other = [], len(kept), [k.name for k in kept if sides[k.name] != usual]
-        if len(kept) == 1:
-            kept, note = _parted(kept[0], past)
+        held = _hold_out(kept, past)
+        if kept and not held:
+            kept, held, note = _parted(kept, past)
             notes.append(note)
-        held = _hold_out(kept)
         _refuse_few(f"{source} has {usable} usable clips of {total}", kept, held, past, problems)
 
         film = np.memmap(raw, np.uint8, "r").reshape(-1, size, size, 3)
@@ -117,6 +118,7 @@ def fill(
         **counts,
         "clips": {"heldout": [k.name for k in held], "frames": sum(lengths), "shortest": lengths[0]},
         "left_out": dict(sorted(Counter(p.kind for p in problems).items())),
+        "for_example": {p.kind: p for p in sorted(problems, reverse=True)},
         "problems": listed(problems),
         "other_sizes": [f"{n}: {_by(sides[n])}, most are {_by(usual)}; scaled as the others" for n in sorted(other)],
         "notes": notes,
@@ -216,23 +218,34 @@ def _refuse(count: int, still: bool, past: int, same: str | None) -> None:
         raise Unusable("duplicate", f"the same clip as {same}")
 
 
-def _parted(only: Kept, past: int) -> tuple[list[Kept], str]:
-    """The only clip as two: its end is held out."""
-    held = max(past + LEAST_HELDOUT, round(HELDOUT * only.frames))
-    rest = max(0, only.frames - held)
-    end = only._replace(name=f"{only.name} from frame {rest}", start=only.start + rest, frames=held, key=-1)
-    return [end, only._replace(frames=rest)], f"there is one clip alone, so its last {held:,} frames are held out"
+def _hold_out(kept: list[Kept], past: int) -> list[Kept]:
+    """Whole clips, the first by key, until they have a tenth of all frames, and none that makes it two tenths.
 
-
-def _hold_out(kept: list[Kept]) -> list[Kept]:
-    """Whole clips, the first by key, until they have a tenth of all frames; one at least, and never the last one."""
+    Where all are longer, the shortest; none where that has too much, or there are too few windows.
+    """
     held: list[Kept] = []
-    wanted = HELDOUT * sum(k.frames for k in kept)
-    for k in kept[:-1]:
-        if held and sum(h.frames for h in held) >= wanted:
-            break
-        held.append(k)
-    return held
+    total, frames = sum(k.frames for k in kept), 0
+    for k in kept:
+        if frames < HELDOUT * total and frames + k.frames <= 2 * HELDOUT * total:
+            held.append(k)
+            frames += k.frames
+    shortest = min(kept, key=lambda k: k.frames, default=None)
+    if not held and shortest and shortest.frames <= MOST * total:
+        held = [shortest]
+    return held if sum(k.frames - past for k in held) >= LEAST_HELDOUT else []
+
+
+def _parted(kept: list[Kept], past: int) -> tuple[list[Kept], list[Kept], str]:
+    """The clips with the longest as two, its end, which is held out, and why."""
+    longest = max(kept, key=lambda k: k.frames)
+    held = max(past + LEAST_HELDOUT, round(HELDOUT * sum(k.frames for k in kept)))
+    rest = max(0, longest.frames - held)
+    end = longest._replace(name=f"{longest.name} from frame {rest}", start=longest.start + rest, frames=held, key=-1)
+    others = [k for k in kept if k is not longest]
+    why = (
+        "there is one clip alone, so its" if not others else f"no clip can be held out whole, so of {longest.name} the"
+    )
+    return [end, longest._replace(frames=rest), *others], [end], f"{why} last {held:,} frames are held out"
 
 
 def _refuse_few(what: str, kept: list[Kept], held: list[Kept], past: int, problems: list[Problem]) -> None:

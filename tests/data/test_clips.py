@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from PIL import Image as Picture
 
 from sparring import data
 from sparring.cli import main
-from sparring.data import DataError, clips
+from sparring.data import DataError, clips, films
+from sparring.data.films import Kept
 from sparring.folder import RunFolder
 from sparring.spaces import Frames, Image, Spec
 
@@ -90,6 +92,8 @@ def test_every_fault_has_a_line(odd, monkeypatch):
         assert [words in line for line in lines if line.startswith(f"left out: {name}: ")] == [True], name
     assert any(line.startswith("another size: wide.gif: 32 × 16, most are 16 × 16") for line in lines)
     assert any("the same clip as" in line for line in lines)
+    for kind, line in {"film": "film.mp4: ", "uneven": "uneven: ", "at rest": "still: "}.items():
+        assert d.card["for_example"][kind].startswith(line)
     assert json.loads(json.dumps(d.card)) == d.card
 
 
@@ -139,6 +143,31 @@ def test_one_clip_alone_holds_out_its_end(tmp_path):
     d = data.open(save(tmp_path / "walk.gif", pages(0, 40)))
     assert any("one clip alone, so its last 4 frames are held out" in line for line in data.summary(d))
     assert (len(d.train), len(d.heldout)) == (34, 2)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "held"),
+    [
+        ([1000, 20, 20], [20, 20]),
+        ([1000, 90, 20], [90, 20]),
+        ([300, 300, 300, 300], [300]),
+        ([1000, 900], [190]),
+        ([1000, 3], [100]),
+        ([40], [4]),
+    ],
+)
+def test_about_a_tenth_is_held_out_however_long_the_clips(lengths, held):
+    for order in permutations(range(len(lengths))):
+        kept = [Kept(f"{k}", 1000 * k, lengths[k], k) for k in order]
+        out, notes = films._hold_out(kept, 2), []
+        if not out:
+            kept, out, why = films._parted(kept, 2)
+            notes.append(why)
+        assert sorted(k.frames for k in out) == sorted(held)
+        assert sum(k.frames for k in kept) == sum(lengths) and set(out) < set(kept)
+        places = [set(range(k.start, k.start + k.frames)) for k in kept]
+        assert len(set().union(*places)) == sum(lengths)  # no frame on both sides
+        assert bool(notes) == (held[0] not in lengths)
 
 
 def test_gray_and_dark_clips(tmp_path):
