@@ -85,6 +85,26 @@ def test_pieces_spell_words_that_were_never_seen():
 
 
 @pytest.mark.parametrize("how", ["words", "pieces"])
+def test_the_end_of_a_caption_is_found_in_one_pass(how, monkeypatch):
+    v = Vocabulary.learn(["red ears and red hair"] * 9, how)
+    numbers, asked = Vocabulary._numbers, []
+    monkeypatch.setattr(Vocabulary, "_numbers", lambda self, said: asked.extend(said) or numbers(self, said))
+    assert v.unread("red ears and unheard hair " * 500).split()[-1] == "hair"
+    assert len(asked) <= 2500
+
+
+def test_half_a_character_is_no_caption(tmp_path):
+    """As JSON may write it: no code that a file can hold."""
+    root = folder(tmp_path / "told")
+    lines = (root / "metadata.jsonl").read_text().splitlines()
+    lines[0] = '{"file_name": "000.png", "text": ["red \\ud83d", "all red"]}'
+    (root / "metadata.jsonl").write_text("\n".join(lines) + "\n")
+    d = data.open(root, size=16, condition="caption", cache=tmp_path)
+    assert d.card["caption_problems"] == ["metadata.jsonl line 1: half a character in red \\ud83d"]
+    assert ["all red"] in d.train.captions + d.heldout.captions
+
+
+@pytest.mark.parametrize("how", ["words", "pieces"])
 def test_the_end_of_a_long_caption_is_named(how):
     v = Vocabulary.learn(["red ears and red hair"] * 9, how)
     assert v.unread("red ears and red hair") == ""

@@ -9,7 +9,7 @@ import torch
 
 from sparring import data
 from sparring.data import DataError, summary
-from sparring.data.spelling import Spelling, chosen, learn, plain
+from sparring.data.spelling import Spelling, chosen, cut, learn, plain
 from sparring.data.texts import ALWAYS
 from sparring.sequences import END
 
@@ -48,6 +48,14 @@ def test_what_is_written_reads_as_it_was(how, said):
         assert spelling.read([*row, END, 1]) == plain(text).strip()
     again = Spelling.of(json.loads(json.dumps(spelling.asdict())))
     assert [again.write(text) for text in said] == [spelling.write(text) for text in said]
+
+
+@pytest.mark.parametrize("text", ["हिन्दी में लिखा है", "كَتَبَ الوَلَدُ", "שָׁלוֹם עוֹלָם", "it isn't, 你好 — é!"])
+def test_a_word_is_not_cut_at_its_vowels(text):
+    parts = cut(text, "words")
+    assert "".join(parts) == plain(text)
+    assert len(parts) == len(text.split()) + 2 * ("," in text)
+    assert learn([text] * 3, "pieces").read(learn([text] * 3, "pieces").write(text)) == plain(text).strip()
 
 
 def test_a_word_never_heard_cannot_be_written():

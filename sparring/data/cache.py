@@ -16,7 +16,7 @@ from weakref import finalize
 
 from .errors import DataError, in_bytes
 
-FORMAT = 1  # of an entry; another one is another key
+FORMAT = 2  # of an entry; another one is another key
 STALE = 86_400  # seconds after which an unfinished folder is nobody's
 _ASIDE = ".building-"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -74,7 +74,7 @@ def kept(folder: Path, name: str, build: Callable[[Path], None], load: Callable[
     if place.exists():
         try:
             return load(place)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, EOFError):  # EOFError: an .npy that is empty
             _remove(place)
 
     _sweep(folder)

@@ -161,6 +161,8 @@ def _metadata(files: Files, name: str) -> tuple[dict[str, dict[str, Any]], list[
                     problems.append(Problem("caption", f"{where}: {json.dumps(caption):.40} is no caption"))
                 elif not caption.strip():
                     problems.append(Problem("caption", f"{where}: an empty caption"))
+                elif not caption.isascii() and any("\ud800" <= c <= "\udfff" for c in caption):
+                    problems.append(Problem("caption", f"{where}: half a character in {caption:.40}"))
                 elif caption in known["text"]:
                     problems.append(Problem("caption", f"{where}: the same caption again"))
                 else:

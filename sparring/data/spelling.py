@@ -20,7 +20,9 @@ from ..spaces import Tokens
 How = Literal["characters", "words", "pieces"]
 MOST = 20_000  # words of a vocabulary; with more, texts are cut into pieces
 PIECES = 2_048  # of them, the letters included
-_WORD = re.compile(r" ?\w+(?:['’]\w+)*| ?[^\w\s]+")
+MARKS = "".join(c for c in map(chr, range(0x300, 0x1E00)) if unicodedata.category(c)[0] == "M")  # vowels of Hindi, …
+_LETTER = rf"[\w{MARKS}]"
+_WORD = re.compile(rf" ?{_LETTER}+(?:['’]{_LETTER}+)*| ?[^\w\s{MARKS}]+")
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,14 @@
 
 import re
 import unicodedata
+from bisect import bisect
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cached_property
 from hashlib import blake2b
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from ..spaces import Spec, Tokens
 from . import files, frozen
 from .errors import DataError
 from .frozen import Frozen
-from .spelling import Spelling, learn
+from .spelling import MARKS, Spelling, learn
 from .split import Dataset, Split
 
 MOST_WORDS = 4095  # of a vocabulary: the most frequent, or the pieces that words are put together from
@@ -25,8 +27,7 @@ MOST_LETTERS = 2047  # of these pieces; rarer letters are not read
 LONGEST = {"words": 64, "pieces": 96}  # of a caption; what comes after is not read
 
 _SIGN = "\u2e80-\u9fff\uf900-\ufaff"  # Chinese signs and Japanese letters: no spaces between words, so each is one
-_MARKS = "".join(c for c in map(chr, range(0x300, 0x1E00)) if unicodedata.category(c)[0] == "M")  # vowels of Hindi, …
-_LETTER = rf"(?:[^\W_{_SIGN}]|[{_MARKS}])"
+_LETTER = rf"(?:[^\W_{_SIGN}]|[{MARKS}])"
 _WORD = re.compile(rf"(?=\w)[{_SIGN}]|{_LETTER}+(?:['’]{_LETTER}+)*")
 
 
@@ -108,10 +109,8 @@ class Vocabulary:
     def unread(self, caption: str) -> str:
         """The end of a caption that is longer than what is read, in words; of any other nothing."""
         said = words(caption)
-        for kept in range(len(said), -1, -1):
-            if len(self._numbers(said[:kept])) <= self.length:
-                return " ".join(said[kept:])
-        return ""
+        ends = list(accumulate(len(self._numbers([word])) for word in said))
+        return " ".join(said[bisect(ends, self.length) :])
 
     def _numbers(self, said: Sequence[str]) -> list[int]:
         """The numbers of words, without what is not known: words, or letters of them."""
