@@ -9,7 +9,7 @@ from typing import Any
 from . import logs
 from .folder import RunFolder
 from .names import RequestError
-from .symptoms import SYMPTOMS, Finding, data_faults, diagnose, unable
+from .symptoms import ROWS, SYMPTOMS, Finding, data_faults, diagnose, unable
 
 
 def visit(what: Path, deep: bool = False) -> tuple[list[dict[str, Any]], list[str]]:
@@ -39,7 +39,9 @@ def run(folder: Path, deep: bool) -> tuple[list[dict[str, Any]], list[str]]:
     rows, written = place.rows("stats.jsonl"), place.rows("findings.jsonl")
     card = folder / "card.json"
     data = json.loads(card.read_text()).get("data", {}) if card.exists() else {}
-    lost = [Finding(**{k: row[k] for k in Finding._fields}) for row in written if row["name"] == "not finite"]
+    acted = max((i for i, row in enumerate(written) if "act" in row), default=-1)  # what it cured is no more
+    since = [row for row in written[acted + 1 :] if row["name"] == "not finite"]
+    lost = [Finding(**{k: row[k] for k in Finding._fields}) for row in since]
     found = lost[-1:] + [f for f in diagnose(rows) if f.name != "not finite" or not lost] + data_faults(data)
 
     seen = f"{rows[-1]['seen']:,} samples" if rows else "no line of stats.jsonl yet"
@@ -60,6 +62,8 @@ def told(found: list[Finding], rows: list[dict[str, Any]], unit: str) -> list[st
     for f in found:
         since = f", since {f.since:,} {unit}" if f.since else ""
         lines += ["", f"{f.level}: {f.name}{since}", f"  {f.evidence}", f"  try: {f.advice}"]
+    if len(rows) < ROWS:
+        return [*lines, "", f"too few rows yet ({len(rows)} of {ROWS}) to look for symptoms"]
     cannot = unable(rows)
     lines += ["", f"{len(SYMPTOMS) - len(cannot)} of {len(SYMPTOMS)} symptoms could be looked for"]
     lines[-1] += ", and none was found" if not found else ""
@@ -103,9 +107,8 @@ def look_deep(folder: Path) -> list[Finding]:
     values = landscape.eigenvalues(m, s, *batch)
     way = landscape.path(m, early, s, batch, [-0.1, 0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 1.0, 1.05, 1.1])
     draw = torch.Generator().manual_seed(1)
-    gap = landscape.duality_gap(
-        s, (x[:n], half(c, 0)), (x[n:], half(c, 1)), lambda k: s.G.prior.sample(k, draw).to(device)  # type: ignore
-    )  # fmt: skip
+    sample = lambda k: s.G.prior.sample(k, draw).to(device)  # type: ignore[union-attr]
+    gap = landscape.duality_gap(s, (x[:n], half(c, 0)), (x[n:], half(c, 1)), sample, loss=m.loss)
 
     away, turning = [v for v in values if v.real < 0], [v for v in values if abs(v.imag) > abs(v.real)]
     size = lambda v: f"{v.real:.3g}{v.imag:+.3g}i"
@@ -116,7 +119,9 @@ def look_deep(folder: Path) -> list[Finding]:
         Finding(
             "deep: eigenvalues",
             s.seen,
-            f"the {len(values)} largest of the game's Jacobian are {', '.join(map(size, values))}",
+            f"the {len(values)} largest of the game's Jacobian are {', '.join(map(size, values))}"
+            if len(values)
+            else "none of the game's Jacobian was found: the iteration did not converge",
             f"{len(away)} have a negative real part (play runs away there), {len(turning)} turn more than they pull"
             + route,
             "note",

@@ -17,6 +17,7 @@ from torch.nn import Module
 from torch.nn.functional import logsigmoid
 
 from .chance import seeded
+from .losses import Loss
 from .train import Batch, Method, State, look, price_of_move, price_of_turn
 from .turns import Move, Turn, each
 
@@ -72,9 +73,9 @@ def eigenvalues(m: Method, s: State, x: Tensor, c: Tensor | None, z: Tensor, k: 
     """The k eigenvalues of the Jacobian of v that are largest in size: complex (k,), by falling size.
 
     A negative real part is a direction in which play runs away; an imaginary part far above the real one, a rotation
-    (Mescheder et al. 2017, The Numerics of GANs).
+    (Mescheder et al. 2017, The Numerics of GANs).  Fewer than k where Arnoldi's iteration finds no more.
     """
-    from scipy.sparse.linalg import LinearOperator, eigs
+    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs
 
     s = quiet(s)
     params = [*s.G.parameters(), *s.D.parameters()]
@@ -93,7 +94,10 @@ def eigenvalues(m: Method, s: State, x: Tensor, c: Tensor | None, z: Tensor, k: 
     else:
         start = np.random.default_rng(0).standard_normal(n)
         J = LinearOperator((n, n), matvec=matvec, dtype=np.float64)  # pyright: ignore[reportCallIssue]
-        found = np.asarray(eigs(J, k, v0=start, tol=1e-3, maxiter=100 * k, return_eigenvectors=False))  # pyright: ignore
+        try:
+            found = np.asarray(eigs(J, k, v0=start, tol=1e-3, maxiter=100 * k, return_eigenvectors=False))  # pyright: ignore
+        except ArpackNoConvergence as error:
+            found = error.eigenvalues
     return found[np.argsort(-np.abs(found), kind="stable")][:k]
 
 
@@ -113,16 +117,33 @@ def path(m: Method, early: State, late: State, batch: Sequence[Tensor | None], a
 
 
 def duality_gap(
-    s: State, train: Batch, test: Batch, draw: Callable[[int], Tensor], steps: int = 100, lr: float = 1e-3
+    s: State,
+    train: Batch,
+    test: Batch,
+    draw: Callable[[int], Tensor],
+    steps: int = 100,
+    lr: float = 1e-3,
+    loss: Loss | None = None,
 ) -> Gap:
     """max over critics of M(G, ·) minus min over generators of M(·, D), M = ½ E log σ(D(x)) + ½ E log(1 − σ(D(G(z)))).
 
     Either best answer is sought by `steps` of Adam from the present players on `train` held-out examples, and judged
-    on `test` ones.  draw(n) gives z (n, dim).
+    on `test` ones.  draw(n) gives z (n, dim).  loss: that of the game; where it leaves D's offset free, D's scores
+    count from the middle between both means on `train`.
     """
 
+    def scores(G: Module, D: Module, x: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
+        return each(D(x, c).float()), each(D(G(draw(len(x)), c), c).float())
+
+    middle = torch.zeros(())
+    if loss is not None and offset_free(loss):
+        with torch.no_grad():
+            t = quiet(s)
+            d_real, d_fake = scores(t.G, t.D, *train)
+            middle = (d_real.mean() + d_fake.mean()) / 2
+
     def M(G: Module, D: Module, x: Tensor, c: Tensor | None) -> Tensor:
-        d_real, d_fake = each(D(x, c).float()), each(D(G(draw(len(x)), c), c).float())
+        d_real, d_fake = (d - middle for d in scores(G, D, x, c))
         return (logsigmoid(d_real).mean() + logsigmoid(-d_fake).mean()) / 2
 
     def answered(player: str, sign: float) -> float:
@@ -139,6 +160,12 @@ def duality_gap(
 
     best_D, best_G = answered("D", 1.0), answered("G", -1.0)
     return Gap(best_D - best_G, best_D, best_G)
+
+
+def offset_free(loss: Loss) -> bool:
+    """Whether the critic's loss is the same for scores that are all higher by one number: it asks for differences."""
+    real, fake = torch.linspace(-1.0, 2.0, 8), torch.linspace(-2.0, 1.5, 8)
+    return torch.allclose(loss.critic(real, fake), loss.critic(real + 3, fake + 3), atol=1e-4)
 
 
 def quiet(s: State) -> State:

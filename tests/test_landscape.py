@@ -11,8 +11,8 @@ from torch import nn
 from sparring.augment import instance_noise
 from sparring.cli import main
 from sparring.folder import RunFolder
-from sparring.landscape import duality_gap, eigenvalues, field, flat, path, pour, quiet
-from sparring.losses import nonsaturating, top_k, wasserstein
+from sparring.landscape import duality_gap, eigenvalues, field, flat, offset_free, path, pour, quiet
+from sparring.losses import LOSSES, nonsaturating, relativistic, top_k, wasserstein
 from sparring.penalties import decay, historical, r1, r2, wgan_gp
 from sparring.priors import Normal
 from sparring.schedules import constant
@@ -194,6 +194,36 @@ def test_the_duality_gap_closes_where_fakes_are_real():
     before = flat(s)
     duality_gap(s, *real, draw, steps=2)
     assert torch.equal(before, flat(s))
+
+
+def test_the_offset_of_a_critic_of_differences_is_no_gap():
+    s, x = State.begin(Wave(), Judge()), (torch.randn(256, 2), None)
+    gap = lambda **how: duality_gap(s, x, x, lambda n: torch.randn(n, 2, generator=seeded), steps=1, lr=0.0, **how)
+    told = []
+    for offset in (0.0, 30.0):
+        s.D.net[-1].bias.data.add_(offset)
+        for loss in (relativistic, nonsaturating):
+            seeded = torch.Generator().manual_seed(0)
+            told.append(gap(loss=loss).best_G)
+    assert told[2] == pytest.approx(told[0], abs=1e-3)
+    assert told[3] < told[1] - 5
+
+
+def test_which_losses_leave_the_offset_free():
+    free = {name for name, loss in LOSSES.items() if offset_free(loss)}
+    assert {"relativistic", "wasserstein"} <= free and not {"minimax", "nonsaturating", "hinge"} & free
+
+
+def test_eigenvalues_that_do_not_converge_are_left_out(monkeypatch):
+    from scipy.sparse import linalg
+
+    def stuck(*_, **__):
+        raise linalg.ArpackNoConvergence("no", np.array([2.0 + 1j, -3.0]), np.zeros((0, 0)))
+
+    monkeypatch.setattr(linalg, "eigs", stuck)
+    s = State.begin(Wave(), Judge())
+    found = eigenvalues(Method(loss=nonsaturating), s, torch.randn(16, 2), None, torch.randn(16, 2))
+    assert found.tolist() == [-3.0, 2.0 + 1j]
 
 
 def test_diagnose_looks_deep_at_a_run_with_all_that_it_is_charged(tmp_path, capsys):
