@@ -48,6 +48,19 @@ def test_a_run_by_class_is_measured_against_other_data_of_its_classes(tmp_path, 
     assert "cannot be made by class" in capsys.readouterr().err
 
 
+def test_what_is_made_counts_though_it_is_blank_or_there_again(capsys):
+    real = worlds.open("digits").draw(200, 0)[0][:, 0].numpy()
+    np.save("collapsed.npy", np.concatenate([real[:20], np.repeat(real[:1], 180, 0)]))
+    np.save("black.npy", np.concatenate([real[:20], np.zeros_like(real[:180])]))
+    np.save("same.npy", np.repeat(real[:1], 40, 0))
+    for name, n in (("collapsed", 200), ("black", 200), ("same", 40)):
+        ask = ["evaluate", f"{name}.npy", "--against", "digits", "--extractor", "raw", "--measures", "coverage,vendi"]
+        assert main([*ask, "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["n_fake"] == n
+        assert found["metrics"]["vendi"]["value"] < 4 and found["metrics"]["coverage"]["value"] < 0.2
+
+
 def test_two_extractors_each_beside_its_own_floor(capsys):
     assert ask("--json") == 0
     found = json.loads(capsys.readouterr().out)
