@@ -23,7 +23,7 @@ from .routes import own_frames
 from .schedules import constant, cosine, geometric, linear, rise_and_fall
 from .settings import Recipe
 from .spaces import Frames, Image, Spec, Vector
-from .terms import classified, contrast, interpolated
+from .terms import classified, interpolated
 from .train import Method, as_given
 from .worlds import WORLDS
 
@@ -178,7 +178,6 @@ def method(r: Recipe, spec: Spec | None = None) -> Method:
         terms.append((interpolated(loss(r).generator, partial(mixed, spec.c)), r.interpolate))
     if r.contrast:
         weights.append((penalties.contrast, constant(r.contrast)))
-        terms.append((contrast, r.contrast))
     if r.mismatch:
         third = penalties.mismatch_original if r.loss == "matching_aware" else penalties.mismatch
         weights.append((third, constant(r.mismatch)))

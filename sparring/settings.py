@@ -57,8 +57,7 @@ class Recipe:
     """the share of r1 and r2 that is left at 0.7 of the run, by the same factor each sample; by class, in quick
     networks, all; else a tenth"""
     contrast: float | None = None
-    """weight of finding each sample's condition, by D's scores, among those of the batch and the last 240 captions: of
-    real samples in D's turn, of its own in G's; 1 from captions, else 0"""
+    """weight of finding each real sample's condition among all of the batch by D's scores: 1 from captions, else 0"""
     mismatch: float | None = None
     """weight of real samples with one other condition, which D must tell: 0 beside contrast; 0.5 by the loss of the
     first paper, --loss matching_aware"""

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from . import parallel
-from .turns import Move, among, each, partner, wide
+from .turns import Move, each, partner, wide
 
 Term = Callable[[Move], Tensor]
 
@@ -72,17 +72,6 @@ def mode_seeking(t: Move) -> Tensor:
 def classified(t: Move) -> Tensor:
     """Cross-entropy of the class that D tells of a generated sample: G draws what is known (Odena et al. 2017)."""
     return cross_entropy(wide(t.D.classify(t.fake)), t.c, reduction="none")  # type: ignore[arg-type]
-
-
-def contrast(t: Move) -> Tensor:
-    """How hard it is to find the condition of a generated sample among others by D's scores: -log softmax_j at its own.
-
-    After Zhang et al. 2021 (XMC-GAN).  The others are those that `penalties.contrast` has remembered.
-    """
-    assert t.fed is not None
-    c, same = among(t.fed, t.memory)
-    scores = wide(t.D.every(t.fake, c)).masked_fill(same, -torch.inf)
-    return cross_entropy(scores, torch.arange(len(same), device=c.device), reduction="none")
 
 
 def interpolated(generator: Callable[[Tensor, Tensor], Tensor], between: Callable[[Tensor, Tensor], Tensor]) -> Term:

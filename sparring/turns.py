@@ -6,7 +6,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch.nn import Module
-from torch.nn.functional import one_hot
 
 Memory = dict[str, Tensor]  # running means and the like; kept in the checkpoint
 Glass = Callable[[Tensor], Tensor]
@@ -95,25 +94,6 @@ def partner(t: Tensor) -> Tensor:
 def differs(a: Tensor, b: Tensor) -> Tensor:
     """Where two conditions are not the same: (B, ...), (B, ...) -> (B,)."""
     return (a != b).reshape(len(a), -1).any(1)
-
-
-TOLD = "contrast/told"  # in the memory: conditions of before, in short
-
-
-def in_short(c: Tensor) -> Tensor:
-    """Conditions as they are kept and compared: captions (B, L, V) by their words (B, L), others as they are."""
-    return c.argmax(2) if c.ndim == 3 else c.reshape(len(c), -1)
-
-
-def among(c: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
-    """Conditions (B, ...) and, after them, those that are remembered, (M, ...) in all; and which are the own of each
-    row once more, and so no others, (B, M)."""
-    mine = in_short(c)
-    known = memory.get(TOLD, mine[:0]).to(mine)
-    more = one_hot(known, c.shape[2]) if c.ndim == 3 else known.view(len(known), *c.shape[1:])
-    same = (mine[:, None] == torch.cat([mine, known])).all(2)
-    same.diagonal().fill_(False)
-    return torch.cat([c, more.to(c)]), same
 
 
 def wide(t: Tensor) -> Tensor:

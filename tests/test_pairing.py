@@ -7,9 +7,8 @@ import torch
 from torch.nn.functional import one_hot
 from torch.testing import assert_close
 
-from sparring import terms
 from sparring.penalties import REMEMBERED, contrast, mismatch
-from sparring.turns import Move, Turn
+from sparring.turns import Turn
 
 from .test_penalties import DOUBLE, smooth, turn
 
@@ -47,66 +46,27 @@ def test_contrast_is_nothing_where_each_has_its_own_and_log_n_where_all_look_ali
         contrast(turn(smooth()))
 
 
-def told(*rows):
-    return one_hot(torch.tensor(rows), 9).float()
+def test_contrast_takes_the_most_alike_of_the_captions_before_as_one_more_to_tell_apart():
+    """A D that holds all for alike pays log of their number; one that knows the words pays nothing."""
+    told = lambda *rows: one_hot(torch.tensor(rows), 9).float()
+    asked_for = []
 
-
-def looks(memory, scores, asked_for):
-    """A D that scores captions, and keeps which it was asked for."""
-    D = lambda x, c=None: x[:, 0]
-    D.every = lambda x, c: asked_for.append(c.argmax(2).tolist()) or scores(x, c)
-
-    def turn(c):
+    def looks(c, memory, scores):
+        D = lambda x, c=None: x[:, 0]
+        D.every = lambda x, c: asked_for.append(c.argmax(2).tolist()) or scores(x, c)
         x = c.flatten(1)
         return Turn(D, c, x, x, x[:, 0], x[:, 0], memory)
 
-    return turn
-
-
-def test_contrast_remembers_captions_and_tells_a_sample_s_own_from_them_too():
-    """A D that holds all for alike pays log of their number; one that knows the words pays nothing."""
     blind = lambda x, c: torch.zeros(len(x), len(c))
     knows = lambda x, c: 50 * (x[:, None] * c.flatten(1)).sum(2)
-    memory, asked_for = {}, []
-    turn = looks(memory, blind, asked_for)
-    contrast(turn(told([1, 2, 3], [4, 5, 6], [3, 2, 1])))
-    value = contrast(turn(told([1, 2, 7], [4, 5, 6])))
-    assert asked_for[-1] == [[1, 2, 7], [4, 5, 6], [1, 2, 3], [4, 5, 6], [3, 2, 1]]
-    own = torch.tensor([log(5), log(4)])  # the second is known from before, and is then no other
-    assert_close(value, (own + log(2)) / 2)
-    assert contrast(looks(memory, knows, [])(told([1, 2, 7], [4, 5, 6]))).max() < 1e-6
-
-    for i in range(300):
-        contrast(turn(told([1 + i % 8, 2, 3], [4, 5, 1 + i % 7])))
-    assert memory["contrast/told"].shape == (REMEMBERED, 3)
-
-
-def test_g_pays_for_what_d_takes_for_another_s():
-    """And where D knows the words, its slope leads from the others' words to the own."""
-    memory, asked_for = {}, []
-    turn = looks(memory, lambda x, c: (x[:, None] * c.flatten(1)).sum(2), asked_for)
-    c = told([1, 2, 3], [4, 5, 6])
-    contrast(turn(c))
-    t = turn(c)
-    fake = torch.zeros(2, 27, requires_grad=True)
-    move = Move(None, t.D, None, c, c, t.real, fake, t.d_real, t.d_fake, memory)
-    value = terms.contrast(move)
-    assert_close(value, torch.full((2,), log(3)))  # the own, and the other one both here and as it is remembered
-    value.sum().backward()
-    assert (fake.grad[0].view(3, 9).argmin(1) == torch.tensor([1, 2, 3])).all()
-    assert (fake.grad[1].view(3, 9).argmin(1) == torch.tensor([4, 5, 6])).all()
-
-
-def test_what_is_no_words_is_remembered_as_it_is_and_classes_are_not():
+    before, now = told([1, 2, 3], [4, 5, 6], [3, 2, 1]), told([1, 2, 7], [4, 5, 6])
     memory: dict = {}
-    D = lambda x, c=None: x[:, 0]
-    D.every = lambda x, c: torch.zeros(len(x), len(c))
-    x = torch.zeros(2, 2)
-    vectors = torch.tensor([[0.5, 1.0], [2.0, 0.0]])
-    for _ in range(2):
-        value = contrast(Turn(D, vectors, x, x, x[:, 0], x[:, 0], memory))
-    assert_close(value, torch.tensor([log(3), log(3)]) / 2 + log(2) / 2)
-    assert memory["contrast/told"].shape == (4, 2)
-    memory = {}
-    contrast(Turn(D, torch.tensor([0, 1]), x, x, x[:, 0], x[:, 0], memory))
-    assert not memory
+    contrast(looks(before, memory, blind))
+    value = contrast(looks(now, memory, blind))
+    assert asked_for[-1][2:] == [[1, 2, 3], [1, 2, 3]]  # of the second its own is known, and is no other
+    assert torch.allclose(value, torch.tensor((log(4) + log(2)) / 2))
+    assert contrast(looks(now, memory, knows)).max() < 1e-6
+
+    for i in range(600):
+        contrast(looks(told([1 + i % 8, 2, 3], [4, 5, 1 + i % 7]), memory, blind))
+    assert memory["contrast/captions"].shape == (REMEMBERED, 3)
