@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from .names import RequestError, nearest
 
-FREE = ("device", "threads", "micro")  # what a resumed run may change: none of it decides where the run goes
+FREE = ("device", "threads")  # what a resumed run may change: none of it decides where the run goes
 
 PARTS = {  # of the settings, each title by the first of it
     "size": "the data",
@@ -154,7 +154,8 @@ class Recipe:
     batch: int | None = None
     """samples a step, over all processes"""
     micro: int | None = None
-    """samples a backward pass, if the batch does not fit in memory; the whole batch if left out"""
+    """samples a backward pass, if the batch does not fit in memory; the whole batch if left out; batch norm sees no more
+    than these at once"""
     lr: float | None = None
     """highest learning rate of G, after a rise over the first 2 % of the run"""
     lr_D: float | None = None
