@@ -102,6 +102,8 @@ def usable(place: Path, kinds: Sequence[str], ways: str) -> None:
         raise RequestError(f"--out {place}: {above} is a file, not a folder")
     if folder != place.is_dir() and place.exists():
         raise RequestError(f"--out {place} is a {'folder' if place.is_dir() else 'file'} already: give another name")
+    if folder and place.is_dir() and any(place.iterdir()):
+        raise RequestError(f"--out {place} holds files already, and samples would lie among them: give another name")
 
 
 def write(run: Path, G: Module, spec: Spec, card: dict[str, Any], asked: Asked) -> dict[str, Any]:

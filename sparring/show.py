@@ -167,6 +167,8 @@ def plane(x: Tensor, real: Tensor | None = None) -> tuple[Tensor, Tensor | None]
         curve = lambda v: torch.stack([v[:, 0].sort().values, torch.linspace(0, 1, len(v))], 1)
         return curve(x), None if real is None else curve(real)
     like = x.nan_to_num() if real is None else real
+    if len(like) < 2:  # has no axes
+        return x[:, :2], None if real is None else real[:, :2]
     axes = torch.linalg.svd(like - like.mean(0), full_matrices=False).Vh[:2].T  # (dim, 2)
     return (x - like.mean(0)) @ axes, None if real is None else (real - like.mean(0)) @ axes
 

@@ -215,6 +215,7 @@ def test_classes_walk_and_make_rows(tmp_path, capsys):
         (["--out", tmp_path / "file"], "is a file already"),
         (["--out", tmp_path / "file" / "x.png"], "is a file, not a folder"),
         (["--out", tmp_path / "folder.png"], "is a folder already"),
+        (["--out", run / "samples"], "holds files already, and samples would lie among them"),
     ):
         assert main([str(a) for a in ("sample", run, *asked)]) == 2
         assert why in capsys.readouterr().err

@@ -94,6 +94,10 @@ def test_many_dimensions_are_seen_along_the_widest():
     assert one.tolist() == [[1, 0], [2, 0.5], [3, 1]]
 
 
+def test_one_point_of_many_dimensions_has_a_place():
+    assert plane(torch.tensor([[3.0, 1.0, 2.0]]))[0].tolist() == [[3.0, 1.0]]
+
+
 def test_words():
     """A line each, up to the end; blanks belong to the spellings."""
     x = torch.tensor([[1, 2, 0, 1], [2, 2, 9, 1]])
