@@ -49,7 +49,8 @@ class Tally:
         new = {name: torch.stack([means[name] for _, means in self.steps if name in means]) for name in names}
         if new:
             new = dict(zip(new, parallel.mean(torch.cat(list(new.values()))).split([len(v) for v in new.values()])))
-        old = {name: values.to(new[name]) if name in new else values for name, values in self.carried.items()}
+        like = next(iter(new.values()), None)
+        old = {name: values if like is None else values.to(like) for name, values in self.carried.items()}
         return old | {name: torch.cat([old[name], v]) if name in old else v for name, v in new.items()}
 
     def load(self, saved: dict[str, Tensor]) -> None:
