@@ -2,7 +2,7 @@
 
     m = smoother(m, s.seen)                 # in a loop of your own
 
-What a remedy may reach is bounded by what the run began with: r1 and r2 up to a hundred times, rates down to a 64th.
+What a remedy may reach is bounded: r1 and r2 up to a weight of 100, rates down to a 64th of what the run began with.
 A remedy that would leave its bounds gives the method back unchanged.
 """
 
@@ -14,11 +14,12 @@ from typing import Any, NamedTuple
 
 from . import augment, losses, penalties
 from .schedules import Schedule, constant
+from .spaces import Frames, Image, Spec
 from .train import Method
 
 Remedy = Callable[[Method, int], Method]  # the method, and the samples seen
 MOST = 4  # acts in one run
-STRONGEST = 100.0  # weight of r1 and r2 that a remedy may set, or the first weight if that is more
+STRONGEST = 100.0  # weight of r1 and r2 that a remedy may set; one that is above it stays
 SLOWEST = 1 / 64  # share of the first rates that remedies may leave
 
 
@@ -99,13 +100,14 @@ def clearer(m: Method, seen: int) -> Method:
 
 
 def mismatched(m: Method, seen: int) -> Method:
-    """A real example with another's condition must lose: the critic has to look at it (after Reed et al. 2016)."""
+    """A real example with another's condition must lose: the critic has to look at it (after Reed et al. 2016).
+
+    A critic that tells the class of a sample is not told it, and cannot.
+    """
     known = {p.__name__ for p, _ in m.penalties}
-    return (
-        m
-        if any(map(penalties.pairing, known))
-        else replace(m, penalties=(*m.penalties, (penalties.mismatch, constant(1.0))))
-    )
+    if "classified" in known or any(map(penalties.pairing, known)):
+        return m
+    return replace(m, penalties=(*m.penalties, (penalties.mismatch, constant(1.0))))
 
 
 def nearer_average(m: Method, seen: int) -> Method:
@@ -153,9 +155,14 @@ IN_PLACE = {"average lags"}  # nothing is lost: no need to go back
 OF_DATA = {"augmentation leak", "condition ignored", "copying", "critic overfits", "average lags"}  # not of the game
 
 
-def cures(finding: str, usual: Method | None = None) -> tuple[Remedy, ...]:
-    """What is tried about a finding, in this order: where the game's settings may be at fault, first the usual ones."""
+def cures(finding: str, usual: Method | None = None, spec: Spec | None = None) -> tuple[Remedy, ...]:
+    """What is tried about a finding, in this order: where the game's settings may be at fault, first the usual ones.
+
+    spec: of the data; of any other than pictures drawn without a past, nothing is augmented.
+    """
     known = REMEDIES.get(finding, ())
+    if spec is not None and not (isinstance(spec.x, Image) and not isinstance(spec.c, Frames)):
+        known = tuple(remedy for remedy in known if remedy is not augmented)
     return (back_to(usual), *known) if usual is not None and known and finding not in OF_DATA else known
 
 
@@ -170,10 +177,12 @@ def choose(
     acts: Sequence[Act],
     first: Method | None = None,
     usual: Method | None = None,
+    spec: Spec | None = None,
 ) -> tuple[Act, Method] | None:
     """The next act about a finding, and the method after it; None if there is none left.
 
-    first: the method that the run began with, which bounds the rates; usual: the default game of its data.
+    first: the method that the run began with, which bounds the rates; usual: the default game of its data;
+    spec: its spaces.
     at: places to go on from, samples seen of checkpoints older than the fault, newest first (0 is the beginning).
     A place is never tried twice with the same settings; where the same fault came back from a place, an older one is.
     """
@@ -182,7 +191,7 @@ def choose(
     tried = {(act.to, _frozen(act.after)) for act in acts}
     came_back = {act.to for act in acts if act.finding == finding}
     places = [place for place in at if place not in came_back] or list(at[-1:])
-    for remedy in cures(finding, usual):
+    for remedy in cures(finding, usual, spec):
         for place in [seen] if finding in IN_PLACE else places[:1]:
             before, new = settings(m, seen), remedy(m, seen)
             if finding not in IN_PLACE and remedy is not reseeded:

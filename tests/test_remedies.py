@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from sparring import remedies
 from sparring.losses import LOSSES
-from sparring.penalties import clip, r1, r2, wgan_gp
+from sparring.penalties import classified, clip, r1, r2, wgan_gp
 from sparring.remedies import BY_NAME, IN_PLACE, MOST, REMEDIES, STRONGEST, Act, choose, replay, settled, tail
 from sparring.schedules import constant, cosine, rise_and_fall
+from sparring.spaces import Frames, Image, Label, Spec, Tokens, Vector
 from sparring.symptoms import SYMPTOMS
 from sparring.train import Method
 
@@ -142,3 +143,29 @@ def test_the_usual_game_is_tried_first_where_the_game_may_be_at_fault(finding):
     again = choose(new, 9000, finding, [0], [act], ill, usual)
     assert again is None or again[0].remedy != "as_usual"
     assert all(remedies.cures(name, usual) == REMEDIES[name] for name in remedies.OF_DATA)
+
+
+@pytest.mark.parametrize(
+    ("spec", "offered"),
+    [
+        (Spec(Image(3, 32)), True),
+        (Spec(Image(3, 32), Label(9)), True),
+        (Spec(Image(3, 32), Frames(2, 3, 32)), False),
+        (Spec(Vector(2)), False),
+        (Spec(Tokens(8, 30)), False),
+    ],
+    ids=["pictures", "by class", "next frames", "points", "texts"],
+)
+def test_only_pictures_are_augmented(spec, offered):
+    m = METHODS["usual"]
+    for finding in ("copying", "critic overfits"):
+        assert (remedies.augmented in remedies.cures(finding, m, spec)) == offered
+        chosen = choose(m, 5000, finding, [0], [], m, m, spec)
+        assert (chosen is not None and chosen[1].augment is not None) == offered
+    assert choose(m, 5000, "critic overfits", [0], [], m, m, spec) is not None
+
+
+def test_a_critic_that_tells_the_class_compares_no_conditions():
+    m = Method(penalties=((classified, constant(1.0)),))
+    assert remedies.mismatched(m, 0) is m
+    assert choose(m, 5000, "condition ignored", [0], []) is None

@@ -90,7 +90,7 @@ def critic_wins(
         "critic wins",
         since,
         said,
-        "raise --r1 and --r2 tenfold, or lower --lr_D to a quarter; with few examples --augment ada",
+        "raise --r1 and --r2 tenfold, or lower --lr_D to a quarter; with few pictures --augment ada",
     )
 
 
@@ -135,7 +135,7 @@ def critic_overfits(h: History, known: float = 0.7, gap: float = 0.1) -> Finding
         since,
         f"D puts a training example above a held-out one in {by_heart:.0%} of pairs (50 % if it knew none), and above "
         f"fakes {train:.0%} of training and {held:.0%} of held-out examples",
-        "--augment ada, or --augment color,translation,cutout; more examples; or raise --r1 and --r2 tenfold",
+        "more examples; raise --r1 and --r2 tenfold; of pictures, --augment ada or --augment color,translation,cutout",
     )
 
 

@@ -62,7 +62,7 @@ def copying(h: History, near: float = 0.4, copied: float = 0.15) -> Finding | No
         since,
         f"{copies:.0%} of the samples are as close to one training example as 5 % of held-out ones are, and the "
         f"nearest example is a held-out one {ratio:.2f} times as often as by chance",
-        "stop earlier (--stop plateau); more examples; --augment ada; fewer channels: half of --width",
+        "stop earlier (--stop plateau); more examples; fewer channels: half of --width; of pictures, --augment ada",
     )
 
 
@@ -99,7 +99,8 @@ def condition_ignored(h: History, moved: float = 0.1, told: float = 0.05, right:
         since,
         f"another condition moves a sample by {sample:.1%} of what another z does, and costs a real example "
         f"{score:.2f} standard deviations of score",
-        "--contrast 1 or --mismatch 1, so that D must look at the condition; see that D's forward uses c",
+        "--contrast 1, or --mismatch 1 beside --pack, so that D must look at the condition; where --auxiliary is on, "
+        "more of it; see that D's forward uses c",
     )
 
 
