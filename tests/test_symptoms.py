@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparring.symptoms import SYMPTOMS, Finding, collapse, critic_unbounded, critic_wins, diagnose, holds, not_finite
+from sparring.symptoms import (
+    SYMPTOMS,
+    Finding,
+    collapse,
+    critic_unbounded,
+    critic_wins,
+    data_faults,
+    diagnose,
+    holds,
+    not_finite,
+)
 
 from sparring.symptoms import Window, windows  # isort: skip
 
@@ -203,3 +213,13 @@ def test_a_symptom_of_ones_own_is_a_function():
         return Finding("slow", h[-1]["seen"], "few samples", "wait") if len(h) < 1000 else None
 
     assert [f.name for f in diagnose(healthy(), [*SYMPTOMS, slow])] == ["slow"]
+
+
+def test_what_is_left_out_has_an_example_of_its_kind():
+    """Not of a file whose name has the word."""
+    card = {"found": 9, "left_out": {"blank": 1, "broken": 2}, "problems": ["a broken heart.png: all white", "b: cut"]}
+    assert [", e.g." in f.evidence for f in data_faults(card)] == [False, False]
+    known = {"blank": "a broken heart.png: all white", "broken": "b: cut"}
+    assert [f.evidence.split("e.g. ")[1] for f in data_faults(card | {"for_example": known})] == [*known.values()]
+    (one,) = data_faults(card | {"left_out": {"rare": 3}, "problems": ["line 4: a word"]})
+    assert one.evidence.endswith("e.g. line 4: a word")

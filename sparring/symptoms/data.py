@@ -22,9 +22,10 @@ def data_faults(card: Mapping[str, Any], share: float = 0.05) -> list[Finding]:
     A fault of a kind is a problem from that share of the examples on, and a note below.
     """
     found, total = [], max(int(card.get("found") or 0), 1)
-    left = card.get("left_out")
-    for kind, n in (left if isinstance(left, Mapping) else {}).items():
-        example = next((str(p) for p in card.get("problems", []) if kind in str(p)), "")
+    left, problems = card.get("left_out"), card.get("problems")
+    left = left if isinstance(left, Mapping) else {}
+    for kind, n in left.items():
+        example = card.get("for_example", {}).get(kind) or (str(problems[0]) if len(left) == 1 and problems else "")
         what = f"{n:,} of {total:,} examples are left out as {kind}"
         if kind == "metadata":
             what = f"{n:,} lines of metadata are not used, of {total:,} examples"
