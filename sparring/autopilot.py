@@ -39,7 +39,7 @@ def census(found: data.Dataset) -> dict[str, Any]:
         counts = torch.bincount(torch.from_numpy(labels), minlength=len(classes)).tolist()
         lost = set(found.card.get("named", []))
         if not lost and classes == [name for name in map(str, range(2 * len(classes))) if name in set(classes)]:
-            lost = set(map(str, range(int(classes[-1]))))
+            lost = set(map(str, range(int(classes[0]), int(classes[-1]))))
         more["class_sizes"] = dict(zip(classes, counts)) | {name: 0 for name in sorted(lost - set(classes))}
     return more
 
@@ -79,7 +79,11 @@ def act_on(run: Run, found: list[Finding], afresh: Callable[[Run], State]) -> Ac
     if chosen is None:
         return None
     act, run.method = chosen
-    run.acts.append(act)
+    kept = [a for a in run.acts if a.remedy != "settled" or a.at <= act.to]
+    if len(kept) < len(run.acts):  # the plateau has not come yet
+        run.method = replayed(run, [*kept, act])
+        act = act._replace(after=remedies.settings(run.method, act.at))
+    run.acts = [*kept, act]
     if act.to < act.at:
         go_back(run, act.to, afresh)
     record(run, act)
@@ -96,11 +100,11 @@ def choose(run: Run, found: list[Finding]) -> tuple[Act, Method] | None:
     asked += [[-1, 0]] * (8 - len(asked))
     agreed = parallel.gather(torch.tensor(asked, dtype=torch.float64, device=run.device))[0].long().tolist()
     places = sorted((int(c.name) for c in run.folder.checkpoints()), reverse=True)
-    first, usual = recipe.method(run.recipe, run.data.spec), recipe.usual(run.recipe, run.data.spec, run.device)
+    spec = run.data.spec
+    known = (run.acts, recipe.method(run.recipe, spec), recipe.usual(run.recipe, spec, run.device), spec)
     for i, since in agreed:
         older = [place for place in places if 0 < place <= since] + [0]
-        seen = run.state.seen
-        if i >= 0 and (chosen := remedies.choose(run.method, seen, NAMES[i], older, run.acts, first, usual)):
+        if i >= 0 and (chosen := remedies.choose(run.method, run.state.seen, NAMES[i], older, *known)):
             return chosen
     return None
 
@@ -163,9 +167,9 @@ def take(run: Run, saved: dict[str, Any]) -> None:
 
 
 def replayed(run: Run, acts: list[Act]) -> Method:
-    """The run's method after these acts."""
-    usual = recipe.usual(run.recipe, run.data.spec, run.device)
-    return remedies.replay(run.method, acts, run.recipe.samples or 0, usual)
+    """The method that the run began with, after these acts."""
+    first, usual = recipe.method(run.recipe, run.data.spec), recipe.usual(run.recipe, run.data.spec, run.device)
+    return remedies.replay(first, acts, run.recipe.samples or 0, usual)
 
 
 def go_back(run: Run, to: int, afresh: Callable[[Run], State]) -> None:

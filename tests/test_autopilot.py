@@ -6,16 +6,22 @@ import shutil
 import signal
 import subprocess
 import time
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from sparring import keeping, remedies, stopping
+from sparring import autopilot, keeping, recipe, remedies, stopping
 from sparring import run as trainer
 from sparring.cli import main
 from sparring.folder import RunFolder
 from sparring.generators import load_generator
+from sparring.remedies import Act
+from sparring.settings import Recipe
+from sparring.spaces import Spec, Vector
 
 from .test_run import command, equal, state
 
@@ -164,7 +170,7 @@ def test_after_a_plateau_the_best_is_kept_if_it_is_better_when_measured_anew(tmp
     run, found, during, after = tmp_path / "run", keeping.evaluate, iter([0.9]), iter([0.4, anew])
 
     def evaluate(*given, ceiling, **options):  # lucky at first; then of the last one, and of the best
-        value = next(after) if ceiling else next(during, 0.1)
+        value = next(during, None) or (next(after) if ceiling else 0.1)
         coverage = {"value": value, "se": 0.02, "better": "higher"}
         return found(*given, ceiling=ceiling, **options) | {"metrics": {"coverage": coverage}}
 
@@ -237,6 +243,40 @@ def test_what_spoiled_a_run_is_named(tmp_path, capsys):
     assert names == ["data: blank", "not finite"]
     assert sparring("diagnose", run, "--json") == 0
     assert [f["name"] for f in json.loads(capsys.readouterr().out)] == ["not finite", "data: blank"]
+
+
+@pytest.mark.parametrize(
+    ("classes", "lost"),
+    [(["1", "2", "3"], []), (["0", "1", "3"], ["2"]), (["2", "5"], []), (["a", "b"], []), (["1", "3"], ["2"])],
+)
+def test_a_class_without_examples_is_a_gap_between_the_first_and_the_last(classes, lost):
+    train = SimpleNamespace(x=np.zeros((9, 2), np.float32), labels=np.arange(9) % len(classes))
+    sizes = autopilot.census(SimpleNamespace(train=train, classes=classes, card={}))["class_sizes"]
+    assert [name for name, n in sizes.items() if n == 0] == lost
+
+
+@pytest.mark.parametrize(("to", "stays"), [(30_000, False), (50_000, True), (60_000, True)])
+def test_a_run_that_goes_back_before_its_plateau_has_not_settled(monkeypatch, to, stays):
+    spec, device, samples = Spec(Vector(2)), torch.device("cpu"), 100_000
+    r = recipe.filled(Recipe(data="ring", samples=samples), spec, device)
+    first = recipe.method(replace(r, samples=samples), spec)
+    plateau = Act(50_000, 50_000, "plateau", "settled", {}, {})
+    state = SimpleNamespace(seen=62_000)
+    run = SimpleNamespace(recipe=replace(r, samples=samples), data=SimpleNamespace(spec=spec), device=device, why="")
+    run.state, run.acts, run.findings = state, [plateau], []
+    run.method = autopilot.replayed(run, run.acts)
+    act = Act(62_000, to, "critic wins", "slower_critic", {}, {})
+    monkeypatch.setattr(autopilot, "choose", lambda run, found: (act, remedies.slower_critic(run.method, act.at)))
+    monkeypatch.setattr(autopilot, "go_back", lambda *_: None)
+    monkeypatch.setattr(autopilot, "record", lambda *_: None)
+
+    autopilot.act_on(run, [], None)
+    assert (plateau in run.acts) == stays and run.acts[-1].to == to
+    assert (autopilot.end(run) < samples) == stays
+    assert (run.method.lr_G(samples - 1) == first.lr_G(samples)) == stays
+    again = autopilot.replayed(run, run.acts)
+    assert [again.lr_D(at) for at in (to, 70_000, samples)] == [run.method.lr_D(at) for at in (to, 70_000, samples)]
+    assert stays or run.acts[-1].after["lr_D"] == pytest.approx(0.25 * first.lr_D(62_000), rel=1e-4)
 
 
 # -- when it is enough ------------------------------------------------------------------------------------------------
