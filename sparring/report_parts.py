@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .report_page import BLUE, CYCLE, GOLD, INK, PLUM, RUST, Line, chart, e, like, measured, number, pairs, short, table
-from .report_read import Row, Run, column, entries, finite, latest, seen_of, series, series_of, text_of
+from .report_read import ALIKE, SERIES, Row, Run, column, entries, finite, latest, seen_of, series, series_of, text_of
 
 SHEETS = 24  # shown on a page, evenly chosen
 BYTES = 5_000_000  # of all sheets of a page together
@@ -134,10 +134,10 @@ def measures(r: Run, last: Sequence[Row]) -> Iterator[str]:
 
     Of the numbers of samples that a run is watched with there is a curve, and so a best; the last look is at more.
     """
-    several = len(last) > 1
+    shared = set.intersection(*map(set, map(words, last))) if last else set()
     for row in last:
-        if several:
-            yield f"<h3>{e(' · '.join(words(row)))}</h3>"
+        if own := [word for word in words(row) if word not in shared]:
+            yield f"<h3>{e(' · '.join(own))}</h3>"
         rows = series_of(r.evaluations)[series(row)]
         ceiling = entries(row, "ceiling")
         cells = []
@@ -185,7 +185,7 @@ def truth(r: Run) -> Iterator[str]:
 def over_seen(rows: Sequence[Row], part: str) -> str:
     """One small chart a measure, one curve a series that has at least two points."""
     drawn = ""
-    every = series_of([row for row in rows if finite(row.get("seen"))])
+    every = series_of([row for row in rows if finite(row.get("seen"))], ALIKE if part == "truth" else SERIES)
     for name in list(dict.fromkeys(k for row in rows for k in entries(row, part)))[:12]:
         found, top = [], None
         for same, color in zip(every.values(), CYCLE):

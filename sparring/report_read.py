@@ -117,18 +117,23 @@ def entries(row: Row, part: str) -> dict[str, Measure]:
     return found
 
 
-SERIES = ("data", "split", "extractor", "player", "n_real", "n_fake")  # biases differ with the numbers too
+ALIKE = ("data", "split", "extractor", "player")
+SERIES = (
+    *ALIKE,
+    "n_real",
+    "n_fake",
+)  # measures have a bias, which differs with the numbers; what a world knows has none
 
 
-def series(row: Row) -> tuple[str, ...]:
-    return tuple(str(row.get(k, "")) for k in SERIES)
+def series(row: Row, by: Sequence[str] = SERIES) -> tuple[str, ...]:
+    return tuple(str(row.get(k, "")) for k in by)
 
 
-def series_of(rows: Sequence[Row]) -> dict[tuple[str, ...], list[Row]]:
-    """Evaluations that can be compared with one another, of the same SERIES, by samples seen."""
+def series_of(rows: Sequence[Row], by: Sequence[str] = SERIES) -> dict[tuple[str, ...], list[Row]]:
+    """Evaluations that can be compared with one another, by samples seen."""
     found: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
-        found.setdefault(series(row), []).append(row)
+        found.setdefault(series(row, by), []).append(row)
     return {k: sorted(v, key=lambda r: r["seen"] if finite(r.get("seen")) else 0) for k, v in found.items()}
 
 

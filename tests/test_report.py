@@ -12,7 +12,7 @@ import yaml
 from sparring.report import ahead, compare, write, write_comparison
 from sparring.report_page import duration, measured, number, short
 from sparring.report_parts import SHEETS, evenly
-from sparring.report_read import Measure, lines, read
+from sparring.report_read import ALIKE, Measure, lines, read, series_of
 from sparring.show import show
 from sparring.spaces import Image, Tokens
 
@@ -284,3 +284,23 @@ def test_numbers_as_a_reader_writes_them():
     ]  # fmt: skip
     assert [short(v) for v in (0, 800, 12_000, 1_500_000, 2e9)] == ["0", "800", "12k", "1.5M", "2G"]
     assert [duration(v) for v in (45, 60, 483, 7500, 273_600)] == ["45 s", "1 min", "8 min 3 s", "2 h 5 min", "3 d 4 h"]
+
+
+def test_measures_of_more_samples_are_a_series_of_their_own(run):
+    """Their bias is another; what the world knows has none."""
+    few, many = ({"n_real": n, "n_fake": n, "truth": {"valid": 0.5}} for n in (1000, 2000))
+    fid = lambda value: {"metrics": {"fid": {"value": value, "se": 0.1, "better": "lower"}}}
+    taken = [evaluation(s, **few, **fid(v)) for s, v in ((1_000, 20.0), (2_000, 18.0), (3_000, 19.0))]
+    rows(run / "evaluations.jsonl", [*taken, evaluation(3_000, **many, **fid(15.0))])
+    found = series_of(read(run).evaluations)
+    assert [len(some) for some in found.values()] == [3, 1]
+    (one,) = series_of(read(run).evaluations, ALIKE).values()
+    assert len(one) == 4
+    text = stands_alone(write(run)).text
+    assert "2,000 generated against 2,000 real" in text
+    assert "18.00 at 2k" in text and "15.00 at 3k" not in text
+
+
+def test_a_curve_of_very_many_measures_is_drawn(run):
+    rows(run / "evaluations.jsonl", [evaluation(s) for s in range(100, 30_001, 100)])
+    assert "fid" in stands_alone(write(run)).text
