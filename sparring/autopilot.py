@@ -213,9 +213,13 @@ def watched(run: Run) -> str:
 
 
 def judged(run: Run) -> list[stopping.Measured]:
-    """That measure in the run's own evaluations; what `sparring evaluate` has added, of any data, decides nothing."""
+    """That measure in the run's own evaluations, of equal numbers of samples: not in the last, which takes more.
+
+    What `sparring evaluate` has added, of any data, decides nothing.
+    """
     own = [row for row in run.folder.rows("evaluations.jsonl") if "by" not in row]
-    return stopping.series(own, watched(run))
+    numbers = lambda row: (row.get("n_real"), row.get("n_fake"))
+    return stopping.series([row for row in own if numbers(row) == numbers(own[0])], watched(run))
 
 
 def best_seen(run: Run) -> int | None:
