@@ -70,7 +70,7 @@ check-doctor:  ## faults.json, docs/faults.png: 1 hour 20
 
 check-conditions:  ## conditions.json, as far as it is measured: 3 hours
 	$(BIN)/python benchmarks/conditions.py digits --seeds 3 --samples 45632 --keep $(KEPT)/conditions
-	$(BIN)/python benchmarks/conditions.py mnist --seeds 2 --samples 98272 --keep $(KEPT)/conditions
+	$(BIN)/python benchmarks/conditions.py mnist --seeds 3 --samples 98272 --keep $(KEPT)/conditions
 	$(BIN)/python benchmarks/conditions.py faces --rows captions --seeds 3 --samples 200000 --keep $(KEPT)/conditions
 
 check-stopping:  ## stopping.json: hours, not timed yet

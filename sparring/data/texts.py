@@ -84,6 +84,7 @@ def fill(
         "tokens": {"mean": float(np.mean([len(row) for row in rows])), "longest": space.length - 1},
         "different": len(np.unique(keys)),
         "left_out": dict(sorted(Counter(p.kind for p in problems).items())),
+        "for_example": {p.kind: p for p in sorted(problems, reverse=True)},
         "problems": listed(problems),
         "notes": list(notes(path, rows, keys, problems)),
     }
