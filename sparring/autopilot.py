@@ -179,6 +179,7 @@ def go_back(run: Run, to: int, afresh: Callable[[Run], State]) -> None:
         take(run, read_tree(place))
     else:
         run.state, run.tally = afresh(run), Tally()
+    parallel.agree(False)  # all have read before the first one writes there again
     if run.first:
         for checkpoint in run.folder.checkpoints():
             if int(checkpoint.name) > to:
