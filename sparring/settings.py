@@ -154,8 +154,8 @@ class Recipe:
     batch: int | None = None
     """samples a step, over all processes"""
     micro: int | None = None
-    """samples a backward pass, if the batch does not fit in memory; the whole batch if left out; batch norm sees no more
-    than these at once"""
+    """samples a backward pass, if the batch does not fit in memory; the whole batch if left out; batch norm sees these
+    alone"""
     lr: float | None = None
     """highest learning rate of G, after a rise over the first 2 % of the run"""
     lr_D: float | None = None
