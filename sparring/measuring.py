@@ -1,7 +1,6 @@
 """Made samples held against real ones: those of a run's generator, or of a folder, zip or array."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -181,9 +180,16 @@ def samples_of_run(run: Run, asked: Asked) -> Sides:
 
 def like(run: Run, against: str) -> Recipe:
     """How other data is opened, to be held against what a run makes."""
-    r, size = run.recipe, getattr(run.spec.x, "size", None)
-    usual = Recipe(data=against, size=size, fit=r.fit, past=r.past)
-    return replace(usual, condition=r.condition, encoder=r.encoder, spelling=r.spelling)
+    r = run.recipe
+    return Recipe(
+        data=against,
+        size=getattr(run.spec.x, "size", None),
+        fit=r.fit,
+        past=r.past,
+        condition=r.condition,
+        encoder=r.encoder,
+        spelling=r.spelling,
+    )
 
 
 def as_trained(run: Run, data: Dataset, name: str, c: Tensor | None) -> Tensor | None:

@@ -187,6 +187,7 @@ def compare(runs: Sequence[str | Path]) -> list[Row]:
 def write_comparison(runs: Sequence[str | Path], out: str | Path) -> Path:
     """Writes one HTML page with the runs side by side, aside and renamed, and returns its path."""
     rows, out = compare(runs), Path(out)
+    different = unlike(rows)
     part = lambda name: dict.fromkeys(k for row in rows for k in row[name])
     blank = [""] * len(rows)
     sheets = [still(Path(row["sheet"]), BYTES // len(rows)) if row["sheet"] else "" for row in rows]
@@ -196,7 +197,7 @@ def write_comparison(runs: Sequence[str | Path], out: str | Path) -> Path:
     body += [["<b>Measures</b>", *blank]] if part("metrics") else []
     for name in part("metrics"):
         ms = [Measure(**m) if (m := row["metrics"].get(name)) else None for row in rows]
-        leader = None if unlike(rows) else ahead(ms)
+        leader = None if different else ahead(ms)
         cells = [f"{measured(m.value, m.se)}" if m else "—" for m in ms]
         arrow = next(({"lower": "↓", "higher": "↑"}.get(str(m.better), "") for m in ms if m), "")
         body.append([f"{e(name)} {arrow}", *(f"<b>{c}</b>" if i == leader else c for i, c in enumerate(cells))])
@@ -209,7 +210,7 @@ def write_comparison(runs: Sequence[str | Path], out: str | Path) -> Path:
     html = table(["", *(e(row["run"]) for row in rows)], body, "side")
     html = re.sub(r"<tr>(<th scope=row><b>)", r'<tr class="head">\1', html)
     about = "Values with one standard error. Bold: ahead of all others by over two errors of the difference."
-    about += "".join(f" <b>{e(line)}</b>" for line in unlike(rows))
+    about += "".join(f" <b>{e(line)}</b>" for line in different)
     text = page("Runs side by side", f'<h1>{len(rows)} runs side by side</h1><p class="about">{about}</p>{html}')
     return RunFolder(out.parent).write(out.name, lambda aside: aside.write_text(text, encoding="utf-8"))
 

@@ -118,11 +118,8 @@ def entries(row: Row, part: str) -> dict[str, Measure]:
 
 
 ALIKE = ("data", "split", "extractor", "player")
-SERIES = (
-    *ALIKE,
-    "n_real",
-    "n_fake",
-)  # measures have a bias, which differs with the numbers; what a world knows has none
+# Measures have a bias, which differs with the numbers of samples; what a world knows has none.
+SERIES = (*ALIKE, "n_real", "n_fake")
 
 
 def series(row: Row, by: Sequence[str] = SERIES) -> tuple[str, ...]:

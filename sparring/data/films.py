@@ -22,7 +22,7 @@ from .errors import DataError, Problem, Unusable
 from .files import Files
 from .pictures import FITS
 from .split import HELDOUT, Dataset, Split
-from .store import LEAST, PART, listed, mapped
+from .store import LEAST, PART, left_out, mapped
 
 SIZES = (16, 32, 64, 128, 256)  # to choose from, if none is asked for
 LEAST_HELDOUT = 2  # windows
@@ -117,9 +117,7 @@ def fill(
         "usable": usable,
         **counts,
         "clips": {"heldout": [k.name for k in held], "frames": sum(lengths), "shortest": lengths[0]},
-        "left_out": dict(sorted(Counter(p.kind for p in problems).items())),
-        "for_example": {p.kind: p for p in sorted(problems, reverse=True)},
-        "problems": listed(problems),
+        **left_out(problems),
         "other_sizes": [f"{n}: {_by(sides[n])}, most are {_by(usual)}; scaled as the others" for n in sorted(other)],
         "notes": notes,
     }

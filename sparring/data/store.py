@@ -108,9 +108,7 @@ def store(
             "train": int((~heldout).sum()),
             "heldout": int(heldout.sum()),
             "done": dict(sorted(got.done.items())),
-            "left_out": dict(sorted(Counter(p.kind for p in problems).items())),
-            "for_example": {p.kind: p for p in sorted(problems, reverse=True)},
-            "problems": listed(problems),
+            **left_out(problems),
         }
         if about_captions:
             card["caption_problems"] = listed(about_captions)
@@ -211,6 +209,16 @@ def _classes(labels: list[int | str | None]) -> tuple[np.ndarray | None, list[st
     names = sorted(known, key=lambda v: (isinstance(v, str), v))
     place = {name: i for i, name in enumerate(names)}
     return np.array([place[label] for label in labels if label is not None], np.int64), list(map(str, names))
+
+
+def left_out(problems: list[Problem]) -> dict[str, Any]:
+    """What a card says of them: how many of each kind, one of each, and the first of all."""
+    count = dict(sorted(Counter(p.kind for p in problems).items()))
+    return {
+        "left_out": count,
+        "for_example": {p.kind: p for p in sorted(problems, reverse=True)},
+        "problems": listed(problems),
+    }
 
 
 def listed(problems: list[Problem]) -> list[str]:

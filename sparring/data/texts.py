@@ -16,7 +16,7 @@ from ..spaces import Spec, Tokens, to_json
 from .errors import DataError, Problem
 from .spelling import How, Spelling, chosen, learn, plain
 from .split import Dataset, hold_out
-from .store import LEAST, listed
+from .store import LEAST, left_out
 
 SUFFIXES = (".txt", ".text")
 ALWAYS = 10_000  # characters from which on a line is no text, whatever is asked for
@@ -83,9 +83,7 @@ def fill(
         "vocabulary": len(table.known) - 1,
         "tokens": {"mean": float(np.mean([len(row) for row in rows])), "longest": space.length - 1},
         "different": len(np.unique(keys)),
-        "left_out": dict(sorted(Counter(p.kind for p in problems).items())),
-        "for_example": {p.kind: p for p in sorted(problems, reverse=True)},
-        "problems": listed(problems),
+        **left_out(problems),
         "notes": list(notes(path, rows, keys, problems)),
     }
     saved = {"card": card, "spec": to_json(Spec(space)), "classes": None, "spelling": table.asdict()}
