@@ -265,10 +265,10 @@ def differences(rows: dict[str, Any]) -> dict[str, bool]:
 
 
 def write(keep: Path) -> None:
-    """results/conditions.json, of all that is whole; parts that lie elsewhere stay as they were."""
+    """results/conditions.json, of all that is whole; rows that lie elsewhere stay as they were."""
     fresh = [json.loads(path.read_text()) for path in sorted(keep.glob("*/*/measured.json"))]
-    again = {run["part"] for run in fresh}
-    kept = [run for run in record.known("conditions").get("runs", []) if run["part"] not in again]
+    again = {(run["part"], run["row"]) for run in fresh}
+    kept = [run for run in record.known("conditions").get("runs", []) if (run["part"], run["row"]) not in again]
     runs = sorted([*kept, *fresh], key=lambda run: (run["part"], run["row"], run["seed"]))
     parts = {part: table(part, of) for part in PARTS if (of := [run for run in runs if run["part"] == part])}
     document = {

@@ -25,10 +25,11 @@ def _image(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
     quick, told = r.net == "quick", by_class(r, spec)
     gamma = (side / 32) ** 2 * (min(spec.c.classes, CLASSES) if told else 1)  # type: ignore[union-attr]
     cpu = device.type == "cpu"
-    batch = 16 if side >= 24 and cpu else 64  # where time is short, many small steps
+    matched = isinstance(spec.c, Tokens | Vector) and quick  # captions, told apart within the batch
+    batch = (32 if matched else 16) if side >= 24 and cpu else 64  # where time is short, many small steps
     lr_end = 0.5 if side >= 32 and cpu else 0.0  # and rates that stay high to the end
     lr = r.lr or (3e-3 if quick else 2e-4)  # 2e-4: Huang et al. 2024, Table 9
-    lr_D = lr / 6 if quick else lr  # its G has norms, its D none
+    lr_D = lr / (3 if matched else 6) if quick else lr  # its G has norms, its D none
     game = dict(r1=gamma, r2=gamma, gamma_end=1.0 if told else 0.1, lr=lr, lr_D=lr_D, lr_end=lr_end, settle=1.0)
     return LATE | game | dict(z=64, batch=batch, samples=300_000)
 
