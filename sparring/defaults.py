@@ -10,7 +10,7 @@ from .settings import Recipe
 from .spaces import Frames, Image, Label, Spec, Tokens, Vector
 
 CLASSES = 10  # by which slope penalties rise at most; nothing was measured beyond
-LATE = dict(lr_end=0.0, beta2=0.99, loss="relativistic", beta1=0.0, route="pathwise")
+LATE = dict(drift=0.0, lr_end=0.0, beta2=0.99, loss="relativistic", beta1=0.0, route="pathwise")
 
 
 def _vector(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
@@ -36,13 +36,15 @@ def _image(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
 
 def _frames(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
     lr = r.lr or 2e-3
-    own = dict(r1=0.05, r2=0.05, gamma_end=0.1, z=16, batch=16, samples=300_000, lr=lr, lr_D=lr / 2, settle=1.0)
-    return own | LATE
+    own = dict(r1=0.05, r2=0.05, gamma_end=0.1, z=16, batch=8, samples=300_000, lr=lr, lr_D=lr / 2, settle=1.0)
+    return LATE | own | dict(drift=0.001)
 
 
 def _tokens(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
     lr = r.lr or 1e-3
-    game = dict(loss="nonsaturating", r1=0.0, r2=0.0, gamma_end=0.1, lr=lr, lr_D=2 * lr, lr_end=0.0, settle=1.0)
+    game = dict(
+        loss="nonsaturating", drift=0.0, r1=0.0, r2=0.0, gamma_end=0.1, lr=lr, lr_D=2 * lr, lr_end=0.0, settle=1.0
+    )
     return game | dict(route="reinforce", z=0, batch=256, samples=400_000, beta1=0.5, beta2=0.999)
 
 

@@ -56,15 +56,9 @@ def plan(r: Recipe, data: Dataset, device: torch.device) -> tuple[Recipe, list[s
         usual += ", times the classes up to ten," if by_class(r, spec) else ""
         reasons.append(f"slope penalties: r1 {r.r1:g} and r2 {r.r2:g} ({usual} if left out), batch {r.batch}")
     if r.precision == "auto":
-        fast = isinstance(spec.x, Image) and machine.fast_bf16(device)
-        r = replace(r, precision="bf16" if fast and not past else "fp32")  # next frames differ by less than bf16 tells
-        why = (
-            "D compares frames that are almost alike"
-            if past
-            else "the faster of two on this machine for these networks"
-            if isinstance(spec.x, Image)
-            else "bf16 is tried for pictures alone"
-        )
+        pictures = isinstance(spec.x, Image)
+        r = replace(r, precision="bf16" if pictures and machine.fast_bf16(device) else "fp32")
+        why = "the faster of two on this machine for these networks" if pictures else "bf16 is tried for pictures alone"
         reasons.append(f"precision: {r.precision}, {why}")
     if r.forcing and not past:
         raise RequestError(f"--forcing {r.forcing} feeds G frames of its own, and {r.data} has none; leave it out")
@@ -87,7 +81,7 @@ def paired(r: Recipe) -> Recipe:
     return r
 
 
-GAME = ("loss", "r1", "r2", "gamma_end", "clip", "lr", "lr_D", "lr_end", "settle", "beta1", "beta2")
+GAME = ("loss", "r1", "r2", "gamma_end", "drift", "clip", "lr", "lr_D", "lr_end", "settle", "beta1", "beta2")
 
 
 def filled(r: Recipe, spec: Spec, device: torch.device) -> Recipe:
@@ -169,6 +163,8 @@ def method(r: Recipe, spec: Spec | None = None) -> Method:
         for penalty, gamma in ((penalties.r1, r.r1), (penalties.r2, r.r2))
         if gamma
     ]
+    if r.drift:
+        weights.append((penalties.drift, constant(r.drift)))
     weights += [(penalty, constant(weight)) for penalty, weight in named_penalties(r).values()]
     terms = list(named_terms(r).values())
     if r.auxiliary:

@@ -77,7 +77,7 @@ def check(r: Recipe) -> None:
         "auxiliary",
         "interpolate",
     )
-    for name in ("z", "r1", "r2", "lr_end", "average", "weight_decay", "pretrain", *ours):
+    for name in ("z", "r1", "r2", "drift", "lr_end", "average", "weight_decay", "pretrain", *ours):
         value = getattr(r, name)
         if value is not None and not value >= 0:
             raise RequestError(f"--{name} {value} must be 0 or more")

@@ -56,6 +56,9 @@ class Recipe:
     gamma_end: float | None = None
     """the share of r1 and r2 that is left at 0.7 of the run, by the same factor each sample; by class, in quick
     networks, all; else a tenth"""
+    drift: float | None = None
+    """weight of the squared mean of D's scores of real and fake, whose level a relativistic loss leaves open: 0.001 for
+    next frames, else 0"""
     contrast: float | None = None
     """weight of finding each real sample's condition among all of the batch by D's scores: 1 from captions, else 0"""
     mismatch: float | None = None
@@ -67,8 +70,8 @@ class Recipe:
     """weight of G's loss at conditions half-way between two of the batch (GAN-INT)"""
     penalties: str = ""
     """more penalties of D: NAME=WEIGHT or module:name=WEIGHT, with commas between; by name r1, r2, r1_approx,
-    r2_approx, wgan_gp, zero_centred, dragan, lecam, lecam_relu, mismatch, contrast, mismatch_hard, mismatch_original,
-    consistency"""
+    r2_approx, wgan_gp, zero_centred, dragan, lecam, lecam_relu, drift, mismatch, contrast, mismatch_hard,
+    mismatch_original, consistency"""
     clip: float | None = None
     """clip D's weights to [-clip, clip] after each step (WGAN); not if left out"""
     weight_decay: float = 0.0

@@ -15,6 +15,7 @@ from sparring.penalties import (
     Turn,
     clip,
     consistency,
+    drift,
     lecam,
     lecam_relu,
     pairing,
@@ -298,6 +299,11 @@ def test_lecam_relu_forgives_a_critic_that_is_wrong():
     still = dict(decay=1.0)
     assert_close(lecam_relu(scores([1.0, -3.0], [-1.0, 5.0], memory), **still), torch.tensor([8.0, 0.0]))
     assert_close(lecam(scores([1.0, -3.0], [-1.0, 5.0], memory), **still), torch.tensor([8.0, 4.0 + 16]))
+
+
+def test_drift_asks_for_the_level_of_scores_and_not_for_their_gap():
+    assert_close(drift(scores([2.0, 4.0, 9.0], [0.0, 2.0, -9.0], {})), torch.tensor([1.0, 9.0, 0.0]))
+    assert_close(drift(scores([[1.0, 5.0]], [[3.0, 5.0]], {})), torch.tensor([(4.0 + 25) / 2]))
 
 
 def test_consistency_measures_how_the_glass_changes_the_mind():
