@@ -57,7 +57,7 @@ class Recipe:
     """the share of r1 and r2 that is left at 0.7 of the run, by the same factor each sample; by class, in quick
     networks, all; else a tenth"""
     drift: float | None = None
-    """weight of the squared mean of D's scores of real and fake, whose level a relativistic loss leaves open: 0.001 for
+    """weight of the squared mean of D's scores of real and fake, whose level a relativistic loss leaves open: 0.01 for
     next frames, else 0"""
     contrast: float | None = None
     """weight of finding each real sample's condition among all of the batch by D's scores: 1 from captions, else 0"""
