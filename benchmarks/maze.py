@@ -33,8 +33,9 @@ ROWS = {  # options, samples
     "gan": ([], 300_000),
     "l2": (["--terms", "l2=1", "--adversarial", "0"], 100_000),
     "l1": (["--terms", "l1=1", "--adversarial", "0"], 100_000),
-    "patches": (["--patches", "2"], 300_000),
-    "forcing": (["--forcing", "0.3"], 300_000),
+    "short": ([], 100_000),  # what the next two are to be compared with
+    "patches": (["--patches", "2"], 100_000),
+    "forcing": (["--forcing", "0.3"], 100_000),
     "seeking": (["--terms", "mode_seeking=0.01"], 300_000),
     "plain": (["--terms", "l1=0"], 300_000),  # the game and nothing else
 }
@@ -198,10 +199,10 @@ def write(args: argparse.Namespace, found: dict[str, list[dict[str, Any]]]) -> N
         sharp = [rows[k]["over_seeds"]["sharpness"]["mean"] for k in ("gan", "l2")]
         rows["sharpness of gan over l2"] = sharp[0] / sharp[1]
         missed += ["sharpness of gan over l2"] * (sharp[0] < 2 * sharp[1])
-    if {"gan", "patches"} <= found.keys():
-        mean = {k: rows[k]["over_seeds"] for k in ("gan", "patches")}
-        rows["legal of patches less that of gan"] = mean["patches"]["legal"]["mean"] - mean["gan"]["legal"]["mean"]
-        missed += ["legal of patches"] * (rows["legal of patches less that of gan"] < -0.03)
+    if {"short", "patches"} <= found.keys():
+        patches, whole = (rows[k]["over_seeds"]["legal"]["mean"] for k in ("patches", "short"))
+        rows["legal of patches less that of short"] = patches - whole
+        missed += ["legal of patches"] * (patches - whole < -0.03)
     document = {
         "proof": f"maze-{args.size}",
         "bars": BARS,

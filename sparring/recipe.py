@@ -15,7 +15,7 @@ from .losses import top_k
 from .names import RequestError, find, nearest, requested
 from .nets import sizes
 from .nets.blocks import spectral
-from .nets.conditions import Auxiliary, mixed
+from .nets.conditions import Auxiliary, Named, mixed
 from .prices import loss, named_penalties, named_terms
 from .priors import PRIORS
 from .refusals import NEUTRAL, check_kind, check_place, check_processes
@@ -23,7 +23,7 @@ from .routes import own_frames
 from .schedules import constant, cosine, geometric, linear, rise_and_fall
 from .settings import Recipe
 from .spaces import Frames, Image, Spec, Vector
-from .terms import classified, interpolated
+from .terms import classified, interpolated, named
 from .train import Method, as_given
 from .worlds import WORLDS
 
@@ -139,7 +139,7 @@ def players(r: Recipe, spec: Spec) -> tuple[Module, Module]:
 
         G, D = make(spec)
         with requested():
-            D = Auxiliary(make(Spec(spec.x))[1], spec) if r.auxiliary else D
+            D = Auxiliary(make(Spec(spec.x))[1], spec) if r.auxiliary else Named(D, spec) if r.naming else D
         if "feature_matching" in named_terms(r) and not hasattr(D, "features"):
             raise RequestError(f"feature_matching compares D.features(x, c), and the D of {r.net} has none: add it")
         if (r.contrast or "contrast" in named_penalties(r)) and not hasattr(D, "every"):
@@ -170,6 +170,9 @@ def method(r: Recipe, spec: Spec | None = None) -> Method:
     if r.auxiliary:
         weights.append((penalties.classified, constant(r.auxiliary)))
         terms.append((classified, r.auxiliary))
+    if r.naming:
+        weights.append((penalties.named, constant(r.naming)))
+        terms.append((named, r.naming / 5))
     if r.interpolate and spec is not None and spec.c is not None:
         terms.append((interpolated(loss(r).generator, partial(mixed, spec.c)), r.interpolate))
     if r.contrast:

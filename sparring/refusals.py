@@ -75,6 +75,7 @@ def check(r: Recipe) -> None:
         "kernels",
         *penalties.PAIRING,
         "auxiliary",
+        "naming",
         "interpolate",
     )
     for name in ("z", "r1", "r2", "drift", "lr_end", "average", "weight_decay", "pretrain", *ours):
@@ -130,6 +131,7 @@ def check_kind(r: Recipe, spec: Spec) -> None:
     smooth = {"terms": r.terms, "augment": r.augment != "none", "instance_noise": r.instance_noise}
     smooth |= {
         "auxiliary": r.auxiliary,
+        "naming": r.naming,
         "interpolate": r.interpolate,
         "unroll": r.unroll,
         "top_k": r.top_k < 1,
@@ -184,6 +186,10 @@ def contradictions(r: Recipe) -> Iterator[str]:
         yield f"--auxiliary {r.auxiliary:g}: D tells the class of one sample, and is not told it; " + (
             f"{other}: drop one" if r.condition == "class" else "give --condition class, or leave it out"
         )
+    if r.naming and (r.condition != "caption" or r.encoder):
+        yield f"--naming {r.naming:g}: D names words of captions: give --condition caption, and no --encoder"
+    if r.naming and (r.pack or 1) > 1:
+        yield f"--naming {r.naming:g} asks for the words of one sample, and --pack {r.pack} shows D several: drop one"
     if (r.contrast or "contrast" in named_penalties(r)) and (r.pack or 1) > 1:
         yield f"--contrast scores each sample under every condition, and --pack {r.pack} shows D several: drop one"
     if r.encoder and r.condition != "caption":

@@ -66,6 +66,8 @@ class Recipe:
     first paper, --loss matching_aware"""
     auxiliary: float = 0.0
     """weight of the class that D tells of what it sees, in both turns; D is then not told it (AC-GAN)"""
+    naming: float = 0.0
+    """weight of the words of its caption that D names of what it sees; a fifth of it weighs in G's turn"""
     interpolate: float = 0.0
     """weight of G's loss at conditions half-way between two of the batch (GAN-INT)"""
     penalties: str = ""

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, logsigmoid
 
 from . import parallel
-from .turns import Move, each, partner, wide
+from .turns import Move, each, partner, said, wide
 
 Term = Callable[[Move], Tensor]
 
@@ -72,6 +72,16 @@ def mode_seeking(t: Move) -> Tensor:
 def classified(t: Move) -> Tensor:
     """Cross-entropy of the class that D tells of a generated sample: G draws what is known (Odena et al. 2017)."""
     return cross_entropy(wide(t.D.classify(t.fake)), t.c, reduction="none")  # type: ignore[arg-type]
+
+
+def named(t: Move) -> Tensor:
+    """-log of the probability that D gives each word of the caption in a generated sample, their sum.
+
+    What a caption leaves unsaid may still be there, so of other words nothing is asked.  D as for `penalties.named`.
+    """
+    assert t.c is not None
+    logits = wide(t.D.words(t.fake))
+    return -(logsigmoid(logits) * said(t.c.argmax(2), t.c.shape[2]).to(logits)).sum(1)
 
 
 def interpolated(generator: Callable[[Tensor, Tensor], Tensor], between: Callable[[Tensor, Tensor], Tensor]) -> Term:

@@ -38,6 +38,12 @@ class Look(NamedTuple):
         classify = self._own("classify", "classify(x) -> (B, K), as `nets.conditions.Auxiliary` has it")
         return classify(self.glass(x)).to(x.dtype)
 
+    def words(self, x: Tensor) -> Tensor:
+        """Which words the critic sees, logits (B, V - 1), of all but word 0: its own `words(x)`."""
+        return self._own("words", "words(x) -> (B, V - 1), as `nets.conditions.Named` has it")(self.glass(x)).to(
+            x.dtype
+        )
+
     def _own(self, name: str, method: str) -> Callable[..., Tensor]:
         if not hasattr(self.critic, name):
             raise AttributeError(f"{type(self.critic).__name__} has no `{name}`; give the critic a method {method}")
@@ -99,3 +105,8 @@ def differs(a: Tensor, b: Tensor) -> Tensor:
 def wide(t: Tensor) -> Tensor:
     """float32, or float64 if it was so: small squares vanish in half precision."""
     return t.to(torch.promote_types(t.dtype, torch.float32))
+
+
+def said(told: Tensor, vocab: int) -> Tensor:
+    """Which words are in captions (N, L), of all but word 0, which is none: (N, V - 1) of 0 and 1."""
+    return torch.zeros(len(told), vocab, device=told.device).scatter_(1, told, 1.0)[:, 1:]

@@ -8,6 +8,8 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import one_hot
+from torch.testing import assert_close
 
 from sparring.cli import main
 from sparring.data import frozen
@@ -15,14 +17,15 @@ from sparring.folder import RunFolder
 from sparring.losses import LOSSES
 from sparring.names import RequestError
 from sparring.nets import sizes
-from sparring.nets.conditions import Auxiliary, Caption, between, mixed
-from sparring.penalties import classified
+from sparring.nets.conditions import Auxiliary, Caption, Named, between, mixed
+from sparring.penalties import classified, named
 from sparring.players import check_players
 from sparring.priors import Normal
 from sparring.schedules import constant
 from sparring.spaces import Image, Label, Spec, Tokens, Vector
 from sparring.terms import classified as obedient
 from sparring.terms import interpolated
+from sparring.terms import named as shown_words
 from sparring.train import Method, State, step
 from sparring.turns import Look, Move, Turn, partner
 
@@ -134,12 +137,59 @@ def test_what_cannot_be_told_is_refused(capsys):
         (["--auxiliary", "1", "--condition", "class", "--mismatch", "1"], "drop one"),
         (["--auxiliary", "1", "--condition", "class", "--pack", "2"], "drop one"),
         (["--auxiliary", "-1", "--condition", "class"], "0 or more"),
+        (["--naming", "1", "--condition", "class"], "--condition caption"),
+        (["--naming", "1", "--condition", "caption", "--pack", "2"], "drop one"),
         (["--interpolate", "1"], "--condition class or caption"),
     ):
         assert main(["train", "digits", *options]) == 2
         assert why in capsys.readouterr().err
     with pytest.raises(ValueError, match="tells classes"):
         Auxiliary(sizes.build("vector", Spec(Vector(2)), Normal(2), 4)[1], Spec(Vector(2), Tokens(2, 3)))
+
+
+# -- words that D names -----------------------------------------------------------------------------------------------
+
+
+def test_words_are_paid_for_by_their_own_probability():
+    told = torch.tensor([[2, 1, 0], [3, 3, 0]])
+    c, x = one_hot(told, 4).float(), torch.zeros(2, 1)
+    logits = torch.tensor([[0.3, -1.0, 2.0], [0.0, 0.5, -0.7]])
+
+    class D:
+        def words(self, x):
+            return logits
+
+    p = logits.double().sigmoid()
+    a, b = 1 - p, p
+    due = torch.stack([-(b[0, 0] * b[0, 1] * a[0, 2]).log(), -(a[1, 0] * a[1, 1] * b[1, 2]).log()])
+    look = Look(D(), lambda x: x)  # type: ignore[arg-type]
+    assert_close(named(Turn(look, c, x, x, x, x, {})), due.float())
+    shown = torch.stack([-(b[0, 0] * b[0, 1]).log(), -b[1, 2].log()])
+    assert_close(shown_words(Move(None, look, x, c, c, x, x, None, None, {})), shown.float())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["quick", "dcgan", "r3gan"])
+def test_a_critic_that_names_words_scores_as_it_did(name):
+    spec = Spec(Image(1, 8), Tokens(4, 5))
+    torch.manual_seed(0)
+    G, plain = sizes.build(name, spec, Normal(4), 8)
+    D = Named(plain, spec)
+    x, c = some(spec)[0], one_hot(torch.randint(5, (4, 4)), 5).float()
+    D.eval()
+    assert torch.equal(D(x, c), plain(x, c)) and torch.equal(D.every(x, c), plain.every(x, c))
+    assert D.words(x).shape == (4, 4)
+    check_players(G, D.train(), spec)
+    with pytest.raises(ValueError, match="words or pieces"):
+        Named(plain, Spec(spec.x, Label(3)))
+
+
+def test_captions_are_learned_with_their_words_named(tmp_path):
+    run = tmp_path / "run"
+    options = ["--condition", "caption", "--naming", 0.2, "--samples", 64, "--batch", 16, "--width", 4, "--threads", 1]
+    short = ["--evaluate_n", 40, "--evaluate_final", 40]
+    assert main(["train", "faces", "--size", "24", *map(str, [*options, *short]), "--run", str(run)]) == 0
+    row = json.loads((run / "stats.jsonl").read_text().splitlines()[-1])
+    assert row.keys() >= {"penalty/named", "term/named", "penalty/contrast"}
 
 
 # -- between conditions -----------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """How a condition enters: the generator joins it to its noise, the critic projects onto it."""
 
+from collections.abc import Callable
 from functools import singledispatch
 from typing import Literal, get_args
 
@@ -161,6 +162,33 @@ class Projection(nn.Module):
         return self.phi(h).float() @ self.embed(c).float().T
 
 
+class Named(nn.Module):
+    """A critic of samples and captions that has learned one thing more: which words are said of what it sees.
+
+    D: any critic with `features(x)`; its parameters become those of both tasks.
+    """
+
+    def __init__(self, D: nn.Module, spec: Spec):
+        super().__init__()
+        if not isinstance(spec.c, Tokens):
+            raise ValueError(f"words are named of captions that are read by words or pieces, not of {spec.c!r}")
+        self.D, self.names = D.train(), nn.Linear(_features(D, spec), spec.c.vocab - 1)
+
+    def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        return self.D(x, c)
+
+    def features(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        return self.D.features(x)  # type: ignore[operator]
+
+    @property
+    def every(self) -> Callable[[Tensor, Tensor], Tensor]:
+        return self.D.every  # type: ignore[return-value]
+
+    def words(self, x: Tensor) -> Tensor:
+        """Logits of each word but word 0, (B, V - 1) in float32."""
+        return self.names(self.features(x).flatten(1)).float()
+
+
 class Auxiliary(nn.Module):
     """Odena et al. 2017 (AC-GAN): a critic that is not told c, and beside its score says which class it sees.
 
@@ -171,11 +199,8 @@ class Auxiliary(nn.Module):
         super().__init__()
         if not isinstance(spec.c, Label):
             raise ValueError(f"an auxiliary classifier tells classes, not {spec.c!r}")
-        if not hasattr(D, "features"):
-            raise ValueError(f"an auxiliary classifier reads D.features(x), and {type(D).__name__} has none: add it")
-        with torch.no_grad():
-            features = D.eval().features(any_samples(spec.x, 2)).flatten(1)  # type: ignore[operator]
-        self.D, self.classes = D.train(), nn.Linear(features.shape[1], spec.c.classes)
+        width = _features(D, spec)
+        self.D, self.classes = D.train(), nn.Linear(width, spec.c.classes)
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         return self.D(x)
@@ -186,3 +211,11 @@ class Auxiliary(nn.Module):
     def classify(self, x: Tensor) -> Tensor:
         """Logits of the classes, (B, K) in float32."""
         return self.classes(self.features(x).flatten(1)).float()
+
+
+def _features(D: nn.Module, spec: Spec) -> int:
+    """How many numbers D.features(x) gives of a sample."""
+    if not hasattr(D, "features"):
+        raise ValueError(f"classes and words are named by D.features(x), and {type(D).__name__} has none: add it")
+    with torch.no_grad():
+        return D.eval().features(any_samples(spec.x, 2)).flatten(1).shape[1]  # type: ignore[operator]
