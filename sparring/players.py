@@ -92,7 +92,7 @@ def _check_critic(D: Module, x: Tensor, c: Tensor | None) -> None:
         raise PlayerError("D(x, c) gave NaN or infinity on random x")
     try:
         (slope,) = torch.autograd.grad(d.float().sum(), x, create_graph=True)
-        tasks = (getattr(D, name) for name in ("classify", "words") if hasattr(D, name))
+        tasks = (getattr(D, name) for name in ("classify", "naming") if hasattr(D, name))
         told = sum(task(x).square().sum() for task in tasks)
         (d.float().square().sum() + slope.square().sum() + told).backward()
     except RuntimeError as error:

@@ -63,8 +63,8 @@ class Imagined:
             self.features = lambda x, c=None: functional_call(self.asked, self.theta, ("features", x, c))
         if hasattr(D, "every"):
             self.every = lambda x, c: functional_call(self.asked, self.theta, ("every", x, c))
-        if hasattr(D, "words"):
-            self.words = lambda x: functional_call(self.asked, self.theta, ("words", x))
+        if hasattr(D, "naming"):
+            self.naming = lambda x: functional_call(self.asked, self.theta, ("naming", x))
         if hasattr(D, "classify"):
             self.classify = lambda x: functional_call(self.asked, self.theta, ("classify", x))
 

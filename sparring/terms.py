@@ -80,7 +80,7 @@ def named(t: Move) -> Tensor:
     What a caption leaves unsaid may still be there, so of other words nothing is asked.  D as for `penalties.named`.
     """
     assert t.c is not None
-    logits = wide(t.D.words(t.fake))
+    logits = wide(t.D.naming(t.fake))
     return -(logsigmoid(logits) * said(t.c.argmax(2), t.c.shape[2]).to(logits)).sum(1)
 
 

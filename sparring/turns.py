@@ -38,9 +38,9 @@ class Look(NamedTuple):
         classify = self._own("classify", "classify(x) -> (B, K), as `nets.conditions.Auxiliary` has it")
         return classify(self.glass(x)).to(x.dtype)
 
-    def words(self, x: Tensor) -> Tensor:
-        """Which words the critic sees, logits (B, V - 1), of all but word 0: its own `words(x)`."""
-        return self._own("words", "words(x) -> (B, V - 1), as `nets.conditions.Named` has it")(self.glass(x)).to(
+    def naming(self, x: Tensor) -> Tensor:
+        """Which words the critic sees, logits (B, V - 1), of all but word 0: its own `naming(x)`."""
+        return self._own("naming", "naming(x) -> (B, V - 1), as `nets.conditions.Named` has it")(self.glass(x)).to(
             x.dtype
         )
 

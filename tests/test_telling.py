@@ -156,7 +156,7 @@ def test_words_are_paid_for_by_their_own_probability():
     logits = torch.tensor([[0.3, -1.0, 2.0], [0.0, 0.5, -0.7]])
 
     class D:
-        def words(self, x):
+        def naming(self, x):
             return logits
 
     p = logits.double().sigmoid()
@@ -177,7 +177,7 @@ def test_a_critic_that_names_words_scores_as_it_did(name):
     x, c = some(spec)[0], one_hot(torch.randint(5, (4, 4)), 5).float()
     D.eval()
     assert torch.equal(D(x, c), plain(x, c)) and torch.equal(D.every(x, c), plain.every(x, c))
-    assert D.words(x).shape == (4, 4)
+    assert D.naming(x).shape == (4, 4)
     check_players(G, D.train(), spec)
     with pytest.raises(ValueError, match="words or pieces"):
         Named(plain, Spec(spec.x, Label(3)))

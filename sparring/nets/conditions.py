@@ -184,7 +184,7 @@ class Named(nn.Module):
     def every(self) -> Callable[[Tensor, Tensor], Tensor]:
         return self.D.every  # type: ignore[return-value]
 
-    def words(self, x: Tensor) -> Tensor:
+    def naming(self, x: Tensor) -> Tensor:
         """Logits of each word but word 0, (B, V - 1) in float32."""
         return self.names(self.features(x).flatten(1)).float()
 
