@@ -70,14 +70,14 @@ def plan(r: Recipe, data: Dataset, device: torch.device) -> tuple[Recipe, list[s
 
 def paired(r: Recipe) -> Recipe:
     """The recipe with how D learns that a sample and its condition belong together."""
-    named = any(map(penalties.pairing, named_penalties(r)))
-    free = r.mismatch is None and not named and r.loss != "matching_aware" and ":" not in r.net and (r.pack or 1) == 1
+    by_name = any(map(penalties.pairing, named_penalties(r)))
+    free = r.mismatch is None and not by_name and r.loss != "matching_aware" and ":" not in r.net and (r.pack or 1) == 1
     if r.contrast is None:
         r = replace(r, contrast=float(free and r.condition == "caption"))
     if r.mismatch is None:
         half = r.loss == "matching_aware" and r.condition in ("class", "caption") and not r.auxiliary
         one = r.condition == "caption" and not r.contrast
-        r = replace(r, mismatch=0.0 if named else 0.5 if half else float(one))
+        r = replace(r, mismatch=0.0 if by_name else 0.5 if half else float(one))
     return r
 
 

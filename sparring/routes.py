@@ -2,6 +2,7 @@
 `policy` for texts."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -59,17 +60,15 @@ class Imagined:
 
     def __init__(self, D: Module, theta: dict[str, Tensor]):
         self.asked, self.theta = Asked(D), {f"D.{k}": p for k, p in theta.items()}
-        if hasattr(D, "features"):
-            self.features = lambda x, c=None: functional_call(self.asked, self.theta, ("features", x, c))
-        if hasattr(D, "every"):
-            self.every = lambda x, c: functional_call(self.asked, self.theta, ("every", x, c))
-        if hasattr(D, "naming"):
-            self.naming = lambda x: functional_call(self.asked, self.theta, ("naming", x))
-        if hasattr(D, "classify"):
-            self.classify = lambda x: functional_call(self.asked, self.theta, ("classify", x))
+        for name in ("features", "every", "naming", "classify"):
+            if hasattr(D, name):
+                setattr(self, name, partial(self.ask, name))
+
+    def ask(self, what: str, *of: Tensor | None) -> Tensor:
+        return functional_call(self.asked, self.theta, (what, *of))
 
     def __call__(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        return functional_call(self.asked, self.theta, ("__call__", x, c))
+        return self.ask("__call__", x, c)
 
 
 class Asked(nn.Module):

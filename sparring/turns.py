@@ -40,9 +40,8 @@ class Look(NamedTuple):
 
     def naming(self, x: Tensor) -> Tensor:
         """Which words the critic sees, logits (B, V - 1), of all but word 0: its own `naming(x)`."""
-        return self._own("naming", "naming(x) -> (B, V - 1), as `nets.conditions.Named` has it")(self.glass(x)).to(
-            x.dtype
-        )
+        naming = self._own("naming", "naming(x) -> (B, V - 1), as `nets.conditions.Named` has it")
+        return naming(self.glass(x)).to(x.dtype)
 
     def _own(self, name: str, method: str) -> Callable[..., Tensor]:
         if not hasattr(self.critic, name):

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from .test_run import EVERY, sparring
+from .test_run import sparring
+
+EVERY = ("log", "sample", "evaluate", "checkpoint")
 
 
 @pytest.fixture

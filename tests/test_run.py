@@ -20,7 +20,6 @@ from sparring.folder import RunFolder
 
 SHORT = ["--batch", "64", "--threads", "1", "--evaluate_n", "100", "--evaluate_final", "200"]
 STEPS = 64
-EVERY = ("log", "sample", "evaluate", "checkpoint")
 
 
 def sparring(*argv):
@@ -284,7 +283,7 @@ def test_a_pair_of_ones_own(tmp_path, monkeypatch):
     assert sparring("train", "ring", "--net", "mine:pair", "--samples", 640, *SHORT, "--run", tmp_path / "run") == 0
 
 
-# -- what is refused, and how ------------------------------------------------------------------------------------------
+# -- what may change, and what may not ---------------------------------------------------------------------------------
 
 
 def test_changes_to_a_run_are_named(straight, tmp_path, capsys):

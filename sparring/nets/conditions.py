@@ -178,7 +178,7 @@ class Named(nn.Module):
         return self.D(x, c)
 
     def features(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        return self.D.features(x)  # type: ignore[operator]
+        return self.D.features(x, c)  # type: ignore[operator]
 
     @property
     def every(self) -> Callable[[Tensor, Tensor], Tensor]:
@@ -186,7 +186,7 @@ class Named(nn.Module):
 
     def naming(self, x: Tensor) -> Tensor:
         """Logits of each word but word 0, (B, V - 1) in float32."""
-        return self.names(self.features(x).flatten(1)).float()
+        return self.names(self.D.features(x).flatten(1)).float()  # type: ignore[operator]
 
 
 class Auxiliary(nn.Module):
