@@ -71,8 +71,10 @@ check-doctor:  ## faults.json, docs/faults.png: 1 hour 20
 check-conditions:  ## conditions.json, as far as it is measured: 7 hours
 	$(BIN)/python benchmarks/conditions.py digits --seeds 3 --samples 45632 --keep $(KEPT)/conditions
 	$(BIN)/python benchmarks/conditions.py mnist --seeds 3 --samples 98272 --keep $(KEPT)/conditions
-	$(BIN)/python benchmarks/conditions.py faces --rows "captions;words named;words named softly;half the batch" --seeds 3 --samples 200000 --keep $(KEPT)/conditions
-	$(BIN)/python benchmarks/conditions.py faces --rows unconditional --seeds 1 --samples 200000 --keep $(KEPT)/conditions
+	$(BIN)/python benchmarks/conditions.py faces --rows captions --seeds 3 --samples 400000 --keep $(KEPT)/conditions
+	$(BIN)/python benchmarks/conditions.py faces --rows unconditional --seeds 1 --samples 400000 --keep $(KEPT)/conditions
+	$(BIN)/python benchmarks/conditions.py faces --rows "words not named;half the batch;without the third pair" --seeds 1 --samples 200000 --keep $(KEPT)/conditions
+	$(BIN)/python benchmarks/conditions.py joins --seeds 1 --samples 32000 --keep $(KEPT)/conditions
 
 check-stopping:  ## stopping.json: hours, not timed yet
 	$(BIN)/python benchmarks/stopping.py --log $(KEPT)/stopping.jsonl

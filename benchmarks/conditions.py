@@ -168,9 +168,8 @@ PARTS = {
         "faces",
         {
             "captions": CAPTION,
-            "words named": f"{CAPTION} --naming 1",
-            "words named softly": f"{CAPTION} --naming 0.3",
-            "half the batch": f"{CAPTION} --batch 16 --lr_D 0.0005",
+            "words not named": f"{CAPTION} --naming 0",
+            "half the batch": f"{CAPTION} --naming 0 --batch 16 --lr_D 0.0005",
             "one other pair": f"{CAPTION} --mismatch 1",
             "without the third pair": f"{CAPTION} --mismatch 0",
             "unconditional": "",

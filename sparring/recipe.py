@@ -51,6 +51,10 @@ def plan(r: Recipe, data: Dataset, device: torch.device) -> tuple[Recipe, list[s
         if r.terms:
             reasons.append(f"terms: {r.terms}, for D, which meets each past once, cannot tell one future from many")
     r = paired(r)
+    if r.naming:
+        reasons.append(
+            f"captions: D finds each among others, and names its words, by {r.naming:g} at first, then a tenth"
+        )
     if isinstance(spec.x, Image):
         usual = "0.05 for next frames" if past else "(size / 32)^2"
         usual += ", times the classes up to ten," if by_class(r, spec) else ""
@@ -78,6 +82,8 @@ def paired(r: Recipe) -> Recipe:
         half = r.loss == "matching_aware" and r.condition in ("class", "caption") and not r.auxiliary
         one = r.condition == "caption" and not r.contrast
         r = replace(r, mismatch=0.0 if by_name else 0.5 if half else float(one))
+    if r.naming is None:
+        r = replace(r, naming=float(free and bool(r.contrast) and r.condition == "caption" and not r.encoder))
     return r
 
 
@@ -166,15 +172,16 @@ def method(r: Recipe, spec: Spec | None = None) -> Method:
     if r.drift:
         weights.append((penalties.drift, constant(r.drift)))
     weights += [(penalty, constant(weight)) for penalty, weight in named_penalties(r).values()]
-    terms = list(named_terms(r).values())
+    terms = [(term, constant(weight)) for term, weight in named_terms(r).values()]
     if r.auxiliary:
         weights.append((penalties.classified, constant(r.auxiliary)))
-        terms.append((classified, r.auxiliary))
+        terms.append((classified, constant(r.auxiliary)))
     if r.naming:
-        weights.append((penalties.named, constant(r.naming)))
-        terms.append((named, r.naming / 5))
+        over = 0.8 * r.samples  # what is learned by then stays, and the pictures gain
+        weights.append((penalties.named, cosine(r.naming, r.naming / 10, over)))
+        terms.append((named, cosine(r.naming / 5, r.naming / 50, over)))
     if r.interpolate and spec is not None and spec.c is not None:
-        terms.append((interpolated(loss(r).generator, partial(mixed, spec.c)), r.interpolate))
+        terms.append((interpolated(loss(r).generator, partial(mixed, spec.c)), constant(r.interpolate)))
     if r.contrast:
         weights.append((penalties.contrast, constant(r.contrast)))
     if r.mismatch:
@@ -190,7 +197,7 @@ def method(r: Recipe, spec: Spec | None = None) -> Method:
     return Method(
         loss=loss(r),
         penalties=tuple(weights),
-        terms=tuple((term, constant(weight)) for term, weight in terms),
+        terms=tuple(terms),
         adversarial=constant(r.adversarial),
         pulls=tuple((pull, constant(weight)) for pull, weight in pulls if weight),
         vary=top_k(geometric(1.0, r.top_k, 0.5 * r.samples)) if r.top_k < 1 else None,

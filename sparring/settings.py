@@ -66,8 +66,9 @@ class Recipe:
     first paper, --loss matching_aware"""
     auxiliary: float = 0.0
     """weight of the class that D tells of what it sees, in both turns; D is then not told it (AC-GAN)"""
-    naming: float = 0.0
-    """weight of the words of its caption that D names of what it sees; a fifth of it weighs in G's turn"""
+    naming: float | None = None
+    """weight of the words of its caption that D names of what it sees, falling to a tenth in four fifths of the run; a
+    fifth of it weighs in G's turn: 1 from captions beside contrast, else 0"""
     interpolate: float = 0.0
     """weight of G's loss at conditions half-way between two of the batch (GAN-INT)"""
     penalties: str = ""

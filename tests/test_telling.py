@@ -21,7 +21,9 @@ from sparring.nets.conditions import Auxiliary, Caption, Named, between, mixed
 from sparring.penalties import classified, named
 from sparring.players import check_players
 from sparring.priors import Normal
+from sparring.recipe import filled, method, paired
 from sparring.schedules import constant
+from sparring.settings import Recipe
 from sparring.spaces import Image, Label, Spec, Tokens, Vector
 from sparring.terms import classified as obedient
 from sparring.terms import interpolated
@@ -33,6 +35,7 @@ from .test_captions import LITTLE, folder
 from .test_run import equal, state
 
 PICTURES, POINTS = Spec(Image(1, 8), Label(3)), Spec(Vector(2), Label(3))
+CPU = torch.device("cpu")
 NETS = {"quick": PICTURES, "dcgan": PICTURES, "r3gan": PICTURES, "vector": POINTS, "plain": POINTS}
 
 
@@ -183,13 +186,24 @@ def test_a_critic_that_names_words_scores_as_it_did(name):
         Named(plain, Spec(spec.x, Label(3)))
 
 
-def test_captions_are_learned_with_their_words_named(tmp_path):
-    run = tmp_path / "run"
-    options = ["--condition", "caption", "--naming", 0.2, "--samples", 64, "--batch", 16, "--width", 4, "--threads", 1]
-    short = ["--evaluate_n", 40, "--evaluate_final", 40]
-    assert main(["train", "faces", "--size", "24", *map(str, [*options, *short]), "--run", str(run)]) == 0
-    row = json.loads((run / "stats.jsonl").read_text().splitlines()[-1])
-    assert row.keys() >= {"penalty/named", "term/named", "penalty/contrast"}
+@pytest.mark.parametrize(
+    ("asked", "weight"),
+    [({}, 1), (dict(naming=0.2), 0.2), (dict(mismatch=1.0), 0), (dict(contrast=0.0), 0), (dict(encoder="a:b"), 0)],
+)
+def test_words_of_captions_are_named_where_d_finds_captions_among_others(asked, weight):
+    r = paired(Recipe("faces", condition="caption", **asked))
+    assert r.naming == weight
+    assert paired(Recipe("faces", condition="class")).naming == 0
+
+
+def test_the_naming_of_words_falls_to_a_tenth_in_four_fifths_of_a_run():
+    spec = Spec(Image(1, 8), Tokens(4, 5))
+    r = filled(paired(Recipe("faces", condition="caption", net="quick", width=8, samples=1000)), spec, CPU)
+    m = method(r)
+    (own,) = (weight for charge, weight in m.penalties if charge is named)
+    (of_G,) = (weight for charge, weight in m.terms if charge is shown_words)
+    assert [own(seen) for seen in (0, 400, 800, 1000)] == pytest.approx([1, 0.55, 0.1, 0.1])
+    assert [of_G(seen) for seen in (0, 400, 800, 1000)] == pytest.approx([0.2, 0.11, 0.02, 0.02])
 
 
 # -- between conditions -----------------------------------------------------------------------------------------------
