@@ -68,7 +68,7 @@ check-doctor:  ## faults.json, docs/faults.png: 1 hour 20
 	$(BIN)/python benchmarks/faults.py --log $(KEPT)/faults.jsonl
 	$(BIN)/python benchmarks/faults_judged.py --log $(KEPT)/faults.jsonl --write --picture docs/faults.png
 
-check-conditions:  ## conditions.json, as far as it is measured: 7 hours
+check-conditions:  ## conditions.json: 7 hours
 	$(BIN)/python benchmarks/conditions.py digits --seeds 3 --samples 45632 --keep $(KEPT)/conditions
 	$(BIN)/python benchmarks/conditions.py mnist --seeds 3 --samples 98272 --keep $(KEPT)/conditions
 	$(BIN)/python benchmarks/conditions.py faces --rows captions --seeds 3 --samples 400000 --keep $(KEPT)/conditions

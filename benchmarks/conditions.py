@@ -40,6 +40,7 @@ from sparring.worlds.faces_captions import understood, unseen
 
 MNIST = os.path.join(os.environ.get("SPARRING_DATA", "."), "mnist-train.npz")
 CAPTIONS, VARIED, OF_EACH = 4_000, 24, 64  # faces judged, one a held-out caption; captions of which so many are drawn
+CURVE = ("valid", "obeyed_seen", "obeyed_unseen", "mouth_obeyed")
 READ = 800  # steps in which the independent classifier learns
 Run = dict[str, Any]
 
@@ -212,6 +213,7 @@ def one(part: str, row: str, seed: int, args: argparse.Namespace) -> Run | None:
         "seed": seed,
         "samples": folder.recipe()["samples"],
         "reached": {k: round(v, 4) for k, v in p.measure(place).items()},
+        "curve": curve(folder),
         "fid": folder.rows("evaluations.jsonl")[-1]["metrics"]["fid"]["value"],
         "seconds": card["seconds"],
         "resumed": resumed,
@@ -221,6 +223,12 @@ def one(part: str, row: str, seed: int, args: argparse.Namespace) -> Run | None:
     }
     (place / "measured.json").write_text(json.dumps(run, indent=1) + "\n")
     return run
+
+
+def curve(folder: RunFolder) -> list[dict[str, float]]:
+    """What the judge of the world said on the way, of fewer samples than in the end."""
+    told = [(row["seen"], row.get("truth", {})) for row in folder.rows("evaluations.jsonl")]
+    return [{"seen": seen} | {k: round(truth[k], 3) for k in CURVE if truth.get(k) is not None} for seen, truth in told]
 
 
 def length(part: str, args: argparse.Namespace) -> str:
