@@ -262,15 +262,18 @@ def table(part: str, runs: list[Run]) -> dict[str, Any]:
 
 
 def differences(rows: dict[str, Any]) -> dict[str, bool]:
-    """What is claimed of the rows of faces beside each other."""
-    told, two, free = (rows.get(name) for name in ("captions", "without the third pair", "unconditional"))
+    """What is claimed of the rows of faces beside each other, of as many pictures each."""
+    named, plain, two, free = (
+        rows.get(name) for name in ("captions", "words not named", "without the third pair", "unconditional")
+    )
     held = {}
-    if told and two:
-        held["obeyed at least .15 lower without the third pair"] = (
-            two["obeyed"]["mean"] <= told["obeyed"]["mean"] - 0.15
-        )
-    if told and free:
-        held["valid at most .05 below the unconditional"] = told["valid"]["mean"] >= free["valid"]["mean"] - 0.05
+    for told in (named, plain):
+        if told and two and told["samples"] == two["samples"]:
+            held["obeyed at least .15 lower without the third pair"] = (
+                two["obeyed"]["mean"] <= told["obeyed"]["mean"] - 0.15
+            )
+    if named and free and named["samples"] == free["samples"]:
+        held["valid at most .05 below the unconditional"] = named["valid"]["mean"] >= free["valid"]["mean"] - 0.05
     return held
 
 

@@ -53,7 +53,7 @@ def plan(r: Recipe, data: Dataset, device: torch.device) -> tuple[Recipe, list[s
     r = paired(r)
     if r.naming:
         reasons.append(
-            f"captions: D finds each among others, and names its words, by {r.naming:g} at first, then a tenth"
+            f"naming: {r.naming:g} at first, a tenth of it in the end, for what is small seldom tells captions apart"
         )
     if isinstance(spec.x, Image):
         usual = "0.05 for next frames" if past else "(size / 32)^2"
