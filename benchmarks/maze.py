@@ -25,7 +25,7 @@ from torch import Tensor
 from sparring import generators
 from sparring.folder import RunFolder
 from sparring.metrics import foreseen
-from sparring.worlds.maze import SIDE, Maze
+from sparring.worlds.maze import SIDE, Maze, Moment
 from sparring.worlds.maze_judge import past_of
 
 COINS = ["--prior", "bernoulli", "--threads", "1"]
@@ -148,6 +148,7 @@ def branches(G: torch.nn.Module, spec: Any, world: Maze, c: Tensor, pasts: int, 
     coins: I(z; turn | past), which is the entropy of the turns taken after one past, over the entropy of the game's.
     coin_kl: KL(turns taken ‖ the game's) after one past, nats, mean over junctions; harder than over all pasts.
     one_coin: the most that a single coin tells of the turn, over the entropy of the game's, mean over junctions.
+    together: entropy of what all figures do at once after one past, over that of as many moves of the game.
     """
     many = c[:pasts].repeat_interleave(draws, 0)
     z = G.prior.sample(draws, torch.Generator().manual_seed(3)).repeat(pasts, 1)  # type: ignore[union-attr]
@@ -155,8 +156,19 @@ def branches(G: torch.nn.Module, spec: Any, world: Maze, c: Tensor, pasts: int, 
     fold = lambda t: t.unflatten(0, (pasts, draws))
     taken, ways, right, coins = fold(r.taken), fold(r.ways)[:, 0], fold(r.right), z[:draws] > 0
     told, due, apart, single = [], [], [], []
+    whole, free = [], []
     entropy = lambda p: -torch.special.xlogy(p, p).sum().item()
+    among_all = lambda rows: entropy(rows.unique(dim=0, return_counts=True)[1].double() / len(rows))
+    then = past_of(world, c[:pasts])
+    chance = torch.Generator().manual_seed(4)
     for i in range(pasts):
+        if (sure := right[i].all(1)).sum() >= draws / 2 and (ways[i] > 0).sum(1).max() > 1:
+            now = Moment(
+                *(t[i : i + 1].repeat_interleave(int(sure.sum()), 0) for t in then[:3]),
+                (then.dots[i] > 0).expand(int(sure.sum()), -1),
+            )
+            whole.append(among_all(taken[i][sure]))
+            free.append(among_all(world.move(now, torch.rand(len(now.cells), world.figures, generator=chance)).cells))
         for k in range(world.figures):
             turns, p = taken[i, :, k], ways[i, k].double()
             use = right[i, :, k] & (turns >= 0)
@@ -173,9 +185,9 @@ def branches(G: torch.nn.Module, spec: Any, world: Maze, c: Tensor, pasts: int, 
                 best = max(best, entropy(q) - sum(entropy(s / s.sum()) * (s.sum() / use.sum()).item() for s in sides))
             single.append(best)
     if not told:
-        return {"coins": None, "coin_kl": None, "one_coin": None, "junctions_read": 0}
+        return {"coins": None, "coin_kl": None, "one_coin": None, "together": None, "junctions_read": 0}
     found = {"coins": sum(told) / sum(due), "coin_kl": statistics.mean(apart), "one_coin": sum(single) / sum(due)}
-    return found | {"junctions_read": len(told)}
+    return found | {"together": sum(whole) / sum(free) if whole else None, "junctions_read": len(told)}
 
 
 def write(args: argparse.Namespace, found: dict[str, list[dict[str, Any]]]) -> None:

@@ -36,18 +36,23 @@ def nearest(name: str, names: Iterable[str], n: int = 1, cutoff: float = 0.6) ->
     return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 
-def weighted(text: str, table: Mapping[str, Any], kind: str) -> dict[str, tuple[Any, float]]:
-    """NAME=WEIGHT,NAME=WEIGHT as things of the table, or anybody's own, each with its weight."""
+def weighted(text: str, table: Mapping[str, Any], kind: str) -> dict[str, tuple[Any, float, float]]:
+    """NAME=WEIGHT,NAME=WEIGHT:END as things of the table, or anybody's own, each with its first and last weight."""
     found = {}
     for part in filter(None, text.split(",")):
         name, _, weight = part.rpartition("=")
-        thing, value = find(table, name or part, kind), number(weight)
-        if value is None:
+        thing, first, colon, last = find(table, name or part, kind), *weight.partition(":")
+        ends = number(first), number(last if colon else first)
+        if ends[0] is None or ends[1] is None:
             said = f"has a weight that is no number, {weight!r}" if name else "has no weight"
             raise RequestError(f"{kind} {name or part!r} {said}; write NAME=WEIGHT, such as {next(iter(table))}=1")
-        if value < 0:
+        if min(ends) < 0:
             raise RequestError(f"{kind} {name!r} has the weight {weight}, which must be 0 or more")
-        found[name] = thing, value
+        if colon and not min(ends):
+            raise RequestError(
+                f"{kind} {name!r} goes from one weight to another by equal factors, {weight}: give two above 0"
+            )
+        found[name] = thing, *ends
     return found
 
 

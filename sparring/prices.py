@@ -24,13 +24,13 @@ def loss(r: Recipe) -> Loss:
         return smoothed(alpha)
 
 
-def named_terms(r: Recipe) -> dict[str, tuple[Any, float]]:
-    """The terms of G's turn by name, each with its weight."""
+def named_terms(r: Recipe) -> dict[str, tuple[Any, float, float]]:
+    """The terms of G's turn by name, each with its first and last weight."""
     return weighted(r.terms or "", TERMS, "term")
 
 
-def named_penalties(r: Recipe) -> dict[str, tuple[Any, float]]:
-    """The further penalties of D by name, each with its weight."""
+def named_penalties(r: Recipe) -> dict[str, tuple[Any, float, float]]:
+    """The further penalties of D by name, each with its first and last weight."""
     found = weighted(r.penalties, PENALTIES, "penalty")
     for name in found:
         if penalties.pairing(name) and r.condition in (None, "none"):

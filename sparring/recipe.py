@@ -164,15 +164,13 @@ def method(r: Recipe, spec: Spec | None = None) -> Method:
     """
     assert r.samples and r.lr and r.lr_D and r.lr_end is not None and r.settle and r.beta2 is not None
     assert r.gamma_end and r.r1 is not None and r.r2 is not None
-    weights = [
-        (penalty, geometric(gamma, gamma * r.gamma_end, 0.7 * r.samples))
-        for penalty, gamma in ((penalties.r1, r.r1), (penalties.r2, r.r2))
-        if gamma
-    ]
+    fall = partial(geometric, over=0.7 * r.samples)
+    slopes = (penalties.r1, r.r1), (penalties.r2, r.r2)
+    weights = [(penalty, fall(gamma, gamma * r.gamma_end)) for penalty, gamma in slopes if gamma]
     if r.drift:
         weights.append((penalties.drift, constant(r.drift)))
-    weights += [(penalty, constant(weight)) for penalty, weight in named_penalties(r).values()]
-    terms = [(term, constant(weight)) for term, weight in named_terms(r).values()]
+    weights += [(penalty, fall(*ends)) for penalty, *ends in named_penalties(r).values()]
+    terms = [(term, fall(*ends)) for term, *ends in named_terms(r).values()]
     if r.auxiliary:
         weights.append((penalties.classified, constant(r.auxiliary)))
         terms.append((classified, constant(r.auxiliary)))

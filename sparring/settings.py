@@ -72,9 +72,9 @@ class Recipe:
     interpolate: float = 0.0
     """weight of G's loss at conditions half-way between two of the batch (GAN-INT)"""
     penalties: str = ""
-    """more penalties of D: NAME=WEIGHT or module:name=WEIGHT, with commas between; by name r1, r2, r1_approx,
-    r2_approx, wgan_gp, zero_centred, dragan, lecam, lecam_relu, drift, mismatch, contrast, mismatch_hard,
-    mismatch_original, consistency"""
+    """more penalties of D: NAME=WEIGHT or module:name=WEIGHT, with commas between; NAME=WEIGHT:END comes to END by equal
+    factors until 0.7 of the run; by name r1, r2, r1_approx, r2_approx, wgan_gp, zero_centred, dragan, lecam,
+    lecam_relu, drift, mismatch, contrast, mismatch_hard, mismatch_original, consistency"""
     clip: float | None = None
     """clip D's weights to [-clip, clip] after each step (WGAN); not if left out"""
     weight_decay: float = 0.0
@@ -88,7 +88,7 @@ class Recipe:
 
     terms: str | None = None
     """what G descends beside its loss: feature_matching, mode_seeking, energy, l1, l2, gradients or module:name, as
-    NAME=WEIGHT,…; energy=1 of next frames, else nothing"""
+    NAME=WEIGHT or NAME=WEIGHT:END,… as of penalties; energy=1:0.03 of next frames, else nothing"""
     adversarial: float = 1.0
     """weight of G's loss; at 0, G descends its terms alone"""
     history: float = 0.0

@@ -333,6 +333,15 @@ def test_every_choice_is_written_out(tmp_path):
     )
 
 
+def test_a_weight_may_go_to_another():
+    chosen = dict(data="ring", lr_D=1e-2, terms="feature_matching=1:0.01,l1=2", penalties="lecam=3:6") | BASE | DONE
+    m = recipe.method(Recipe(**chosen))
+    (_, first), (_, steady) = m.terms
+    assert [first(seen) for seen in (0, 280, 560, 800)] == pytest.approx([1, 0.1, 0.01, 0.01])  # 0.7 of 800 is 560
+    assert steady(0) == steady(700) == 2
+    assert [m.penalties[-1][1](seen) for seen in (0, 560)] == pytest.approx([3, 6])
+
+
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
