@@ -72,8 +72,8 @@ class Recipe:
     interpolate: float = 0.0
     """weight of G's loss at conditions half-way between two of the batch (GAN-INT)"""
     penalties: str = ""
-    """more penalties of D: NAME=WEIGHT or module:name=WEIGHT, with commas between; NAME=WEIGHT:END comes to END by equal
-    factors until 0.7 of the run; by name r1, r2, r1_approx, r2_approx, wgan_gp, zero_centred, dragan, lecam,
+    """more penalties of D: NAME=WEIGHT or module:name=WEIGHT, with commas between; NAME=WEIGHT:END comes to END by
+    equal factors until 0.7 of the run; by name r1, r2, r1_approx, r2_approx, wgan_gp, zero_centred, dragan, lecam,
     lecam_relu, drift, mismatch, contrast, mismatch_hard, mismatch_original, consistency"""
     clip: float | None = None
     """clip D's weights to [-clip, clip] after each step (WGAN); not if left out"""
