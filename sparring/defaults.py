@@ -36,7 +36,7 @@ def _image(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
 
 def _frames(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
     lr = r.lr or 2e-3
-    own = dict(r1=0.05, r2=0.05, gamma_end=0.1, z=16, batch=8, samples=300_000, lr=lr, lr_D=lr / 2, settle=1.0)
+    own = dict(r1=0.05, r2=0.05, gamma_end=0.1, z=8, batch=8, samples=300_000, lr=lr, lr_D=lr / 2, settle=1.0)
     return LATE | own | dict(drift=0.01)
 
 

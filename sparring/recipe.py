@@ -47,7 +47,7 @@ def plan(r: Recipe, data: Dataset, device: torch.device) -> tuple[Recipe, list[s
     r = replace(r, condition=r.condition or ("past" if past else "none"), past=past)
     if r.terms is None:
         own = "" if r.micro else "mode_seeking=0.01"  # energy compares with what came, and takes no frames of G's own
-        r = replace(r, terms="" if not past else own if r.forcing else "energy=1")
+        r = replace(r, terms="" if not past else own if r.forcing else "energy=1:0.1")
         if r.terms:
             reasons.append(f"terms: {r.terms}, for D, which meets each past once, cannot tell one future from many")
     r = paired(r)

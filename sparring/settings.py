@@ -88,7 +88,7 @@ class Recipe:
 
     terms: str | None = None
     """what G descends beside its loss: feature_matching, mode_seeking, energy, l1, l2, gradients or module:name, as
-    NAME=WEIGHT or NAME=WEIGHT:END,… as of penalties; energy=1:0.03 of next frames, else nothing"""
+    NAME=WEIGHT or NAME=WEIGHT:END,… as of penalties; energy=1:0.1 of next frames, else nothing"""
     adversarial: float = 1.0
     """weight of G's loss; at 0, G descends its terms alone"""
     history: float = 0.0

@@ -212,7 +212,7 @@ def test_a_run_on_the_maze(run):
     assert {"legal", "junctions", "walls", "ghosts"} <= rows[-1]["truth"].keys()
     asked = RunFolder(run).recipe()
     assert (asked["net"], asked["join"], asked["prior"]) == ("frame", "modulate", "bernoulli")
-    assert asked["terms"] == "energy=1"
+    assert asked["terms"] == "energy=1:0.1"
     looked = RunFolder(run).rows("stats.jsonl")[-1]
     assert looked["condition/futures"] > 0 and not looked.keys() & {"condition/score", "condition/within"}
     with Picture.open(sorted(run.glob("samples/*.png"))[-1]) as page:
