@@ -133,13 +133,31 @@ def seen_by(world: Maze, x: Tensor, made: Tensor, c: Tensor) -> dict[str, float 
     return known | {k: m.value for k, m in foreseen(c, x, made).items()}
 
 
-def company(world: Maze, made: Tensor, c: Tensor) -> dict[str, float]:
-    """The share of figures that are right: beside another, at most two cells away in the frame before, and alone."""
-    cells, right = past_of(world, c).cells, world.read(made, c).right.double()
+def company(world: Maze, made: Tensor, c: Tensor) -> dict[str, float | None]:
+    """The share of figures that are right: beside another, at most two cells away in the frame before, and alone.
+
+    right_turned: of those which must turn back because somebody is in the way; right_stayed: which cannot move at all.
+    """
+    past, read = past_of(world, c), world.read(made, c)
+    cells, right = past.cells, read.right.double()
     places = torch.stack([cells // SIDE, cells % SIDE], -1).double()
     apart = torch.cdist(places, places, p=1) + 99 * torch.eye(cells.shape[1])
     beside = apart.amin(-1) <= 2
-    return {"right_beside": right[beside].mean().item(), "right_alone": right[~beside].mean().item()}
+    nobody = torch.zeros(len(c), SIDE * SIDE, dtype=torch.bool)
+
+    def dead_end(here: Tensor, before: Tensor) -> Tensor:
+        back = world.to[past.layout, here] == before[:, None]
+        return (back & (world.ways(past.layout, here, before, nobody) > 0)).any(1)
+
+    ends = torch.stack([dead_end(cells[:, i], past.before[:, i]) for i in range(world.figures)], 1)
+    turned, stayed = (read.ways[..., 2] > 0) & ~ends, read.choices == 0
+    share = lambda among: right[among].mean().item() if among.any() else None
+    return {
+        "right_beside": share(beside),
+        "right_alone": share(~beside),
+        "right_turned": share(turned),
+        "right_stayed": share(stayed),
+    }
 
 
 def branches(G: torch.nn.Module, spec: Any, world: Maze, c: Tensor, pasts: int, draws: int) -> dict:
@@ -148,7 +166,6 @@ def branches(G: torch.nn.Module, spec: Any, world: Maze, c: Tensor, pasts: int, 
     coins: I(z; turn | past), which is the entropy of the turns taken after one past, over the entropy of the game's.
     coin_kl: KL(turns taken ‖ the game's) after one past, nats, mean over junctions; harder than over all pasts.
     one_coin: the most that a single coin tells of the turn, over the entropy of the game's, mean over junctions.
-    together: entropy of what all figures do at once after one past, over that of as many moves of the game.
     """
     many = c[:pasts].repeat_interleave(draws, 0)
     z = G.prior.sample(draws, torch.Generator().manual_seed(3)).repeat(pasts, 1)  # type: ignore[union-attr]
@@ -156,19 +173,8 @@ def branches(G: torch.nn.Module, spec: Any, world: Maze, c: Tensor, pasts: int, 
     fold = lambda t: t.unflatten(0, (pasts, draws))
     taken, ways, right, coins = fold(r.taken), fold(r.ways)[:, 0], fold(r.right), z[:draws] > 0
     told, due, apart, single = [], [], [], []
-    whole, free = [], []
     entropy = lambda p: -torch.special.xlogy(p, p).sum().item()
-    among_all = lambda rows: entropy(rows.unique(dim=0, return_counts=True)[1].double() / len(rows))
-    then = past_of(world, c[:pasts])
-    chance = torch.Generator().manual_seed(4)
     for i in range(pasts):
-        if (sure := right[i].all(1)).sum() >= draws / 2 and (ways[i] > 0).sum(1).max() > 1:
-            now = Moment(
-                *(t[i : i + 1].repeat_interleave(int(sure.sum()), 0) for t in then[:3]),
-                (then.dots[i] > 0).expand(int(sure.sum()), -1),
-            )
-            whole.append(among_all(taken[i][sure]))
-            free.append(among_all(world.move(now, torch.rand(len(now.cells), world.figures, generator=chance)).cells))
         for k in range(world.figures):
             turns, p = taken[i, :, k], ways[i, k].double()
             use = right[i, :, k] & (turns >= 0)
@@ -185,9 +191,34 @@ def branches(G: torch.nn.Module, spec: Any, world: Maze, c: Tensor, pasts: int, 
                 best = max(best, entropy(q) - sum(entropy(s / s.sum()) * (s.sum() / use.sum()).item() for s in sides))
             single.append(best)
     if not told:
-        return {"coins": None, "coin_kl": None, "one_coin": None, "together": None, "junctions_read": 0}
+        return {"coins": None, "coin_kl": None, "one_coin": None, "junctions_read": 0}
     found = {"coins": sum(told) / sum(due), "coin_kl": statistics.mean(apart), "one_coin": sum(single) / sum(due)}
-    return found | {"together": sum(whole) / sum(free) if whole else None, "junctions_read": len(told)}
+    return found | {"together": together(world, c[:pasts], taken, right), "junctions_read": len(told)}
+
+
+def together(world: Maze, c: Tensor, taken: Tensor, right: Tensor) -> float | None:
+    """Entropy of what all figures do at once after one past, over that of as many moves of the game.
+
+    taken, right: (pasts, draws, figures).  Where one coin turns all figures each turns as often as it should, and yet
+    this is low.
+    """
+    past, chance = past_of(world, c), torch.Generator().manual_seed(4)
+    drawn, played = 0.0, 0.0
+    for i in range(len(c)):
+        n = int((sure := right[i].all(1)).sum())
+        if n < len(sure) / 2:
+            continue
+        again = lambda t, i=i, n=n: t[i].expand(n, -1)
+        now = Moment(past.layout[i].expand(n), again(past.cells), again(past.before), again(past.dots > 0))
+        drawn += entropy_of(taken[i][sure])
+        played += entropy_of(world.move(now, torch.rand(n, world.figures, generator=chance)).cells)
+    return drawn / played if played else None
+
+
+def entropy_of(rows: Tensor) -> float:
+    """The entropy of rows, nats, by how often each comes."""
+    p = rows.unique(dim=0, return_counts=True)[1].double() / len(rows)
+    return -torch.special.xlogy(p, p).sum().item()
 
 
 def write(args: argparse.Namespace, found: dict[str, list[dict[str, Any]]]) -> None:
