@@ -5,6 +5,10 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
+
+from sparring.worlds.maze import Maze, Moment
+from sparring.worlds.maze_judge import past_of
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
@@ -38,3 +42,23 @@ def test_results_say_what_their_seeds_show(check):
     assert found
     for name, document in found.items():
         assert document | check.verdict(check.PROOFS[name], document["seeds"]) == document, name
+
+
+def test_what_is_told_of_the_maze(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    proof, world = importlib.import_module("maze"), Maze(32)
+    x, c = world.draw(300, seed=1, heldout=True)
+    assert set(proof.company(world, x, c).values()) == {1.0}
+
+    pasts, draws = 30, 200
+    past, chance = past_of(world, c[:pasts]), torch.Generator().manual_seed(0)
+    each = lambda t: t.repeat_interleave(draws, 0)
+    now = Moment(each(past.layout), each(past.cells), each(past.before), each(past.dots > 0))
+    shown = lambda coins: world.move(now, coins).cells.unflatten(0, (pasts, draws))
+    sure = torch.ones(pasts, draws, world.figures, dtype=torch.bool)
+    own = torch.rand(pasts * draws, world.figures, generator=chance)
+    one = own[:, :1].expand(-1, world.figures)
+    told = lambda coins: proof.together(world, c[:pasts], shown(coins), sure)
+    assert told(own) == pytest.approx(1, abs=0.03)
+    assert 0.4 < told(one) < 0.9  # each figure turns as often as it should, and all at once
+    assert told(0 * own) == 0
