@@ -36,6 +36,7 @@ ROWS = {  # options, samples
     "short": ([], 100_000),  # what the next two are to be compared with
     "patches": (["--patches", "2"], 100_000),
     "forcing": (["--forcing", "0.3"], 100_000),
+    "steady": (["--z", "16", "--terms", "energy=1"], 300_000),  # more coins, and as much asked of them to the end
     "seeking": (["--terms", "mode_seeking=0.01"], 300_000),
     "plain": (["--terms", "l1=0"], 300_000),  # the game and nothing else
 }
