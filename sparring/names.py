@@ -41,18 +41,18 @@ def weighted(text: str, table: Mapping[str, Any], kind: str) -> dict[str, tuple[
     found = {}
     for part in filter(None, text.split(",")):
         name, _, weight = part.rpartition("=")
-        thing, first, colon, last = find(table, name or part, kind), *weight.partition(":")
-        ends = number(first), number(last if colon else first)
-        if ends[0] is None or ends[1] is None:
+        thing, (start, colon, end) = find(table, name or part, kind), weight.partition(":")
+        first, last = number(start), number(end if colon else start)
+        if first is None or last is None:
             said = f"has a weight that is no number, {weight!r}" if name else "has no weight"
             raise RequestError(f"{kind} {name or part!r} {said}; write NAME=WEIGHT, such as {next(iter(table))}=1")
-        if min(ends) < 0:
+        if min(first, last) < 0:
             raise RequestError(f"{kind} {name!r} has the weight {weight}, which must be 0 or more")
-        if colon and not min(ends):
+        if colon and not min(first, last):
             raise RequestError(
                 f"{kind} {name!r} goes from one weight to another by equal factors, {weight}: give two above 0"
             )
-        found[name] = thing, *ends
+        found[name] = thing, first, last
     return found
 
 
