@@ -174,7 +174,6 @@ def branches(G: torch.nn.Module, spec: Any, world: Maze, c: Tensor, pasts: int, 
     fold = lambda t: t.unflatten(0, (pasts, draws))
     taken, ways, right, coins = fold(r.taken), fold(r.ways)[:, 0], fold(r.right), z[:draws] > 0
     told, due, apart, single = [], [], [], []
-    entropy = lambda p: -torch.special.xlogy(p, p).sum().item()
     for i in range(pasts):
         for k in range(world.figures):
             turns, p = taken[i, :, k], ways[i, k].double()
@@ -218,7 +217,11 @@ def together(world: Maze, c: Tensor, taken: Tensor, right: Tensor) -> float | No
 
 def entropy_of(rows: Tensor) -> float:
     """The entropy of rows, nats, by how often each comes."""
-    p = rows.unique(dim=0, return_counts=True)[1].double() / len(rows)
+    return entropy(rows.unique(dim=0, return_counts=True)[1].double() / len(rows))
+
+
+def entropy(p: Tensor) -> float:
+    """Of probabilities p, nats."""
     return -torch.special.xlogy(p, p).sum().item()
 
 
