@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import conv2d, pad
 
-from sparring import data
+from sparring import data, worlds
 from sparring.worlds.maze import BLOCK, LAYOUTS, SIDE, STEPS, Maze, corridors
 from sparring.worlds.maze_paint import FIGURE, paint
 
@@ -115,9 +115,9 @@ def test_turns_have_the_odds_that_are_asked_for():
 
 
 @settings(max_examples=10, deadline=None)
-@given(ghosts=st.integers(0, 4), seed=st.integers(0, 10**6), heldout=st.booleans())
-def test_figures_never_meet_leap_or_turn_back(ghosts, seed, heldout):
-    world = Maze(16, ghosts=ghosts)
+@given(ghosts=st.integers(0, 4), seed=st.integers(0, 10**6), heldout=st.booleans(), in_turn=st.booleans())
+def test_figures_never_meet_leap_or_turn_back(ghosts, seed, heldout, in_turn):
+    world = Maze(16, ghosts=ghosts, in_turn=in_turn)
     told = world.moments(64, 12, seed, heldout)
     for one, two in zip(told, told[1:]):
         assert all(len(set(cells)) == 1 + ghosts for cells in two.cells.tolist())
@@ -127,6 +127,20 @@ def test_figures_never_meet_leap_or_turn_back(ghosts, seed, heldout):
         if ghosts == 0:
             assert ((two.cells != one.before) | (one.cells == one.before)).all()
     assert world.legal(world.clips(64, 12, seed, heldout)).all()
+
+
+@pytest.mark.parametrize("in_turn", [False, True])
+def test_only_where_figures_move_in_turn_do_ways_hang_on_what_others_throw(in_turn):
+    world, (one, c, others) = Maze(32, in_turn=in_turn), real(32)
+    ways = [world.read(x, c).ways for x in (one, *others[:4])]
+    assert all(torch.equal(ways[0], w) for w in ways) != in_turn
+
+
+def test_the_maze_in_turn_is_opened_by_name():
+    world = worlds.open("maze-in-turn", size=16, past=3)
+    x, c = world.draw(200, 0)
+    assert world.name == "maze-in-turn" and world.judge(x, c)["legal"] == 1
+    assert Maze(16, past=3).judge(x, c)["legal"] < 1  # a leader was followed
 
 
 def test_a_clip_depends_on_seed_split_and_place_alone():

@@ -133,6 +133,6 @@ def one_future(h: History, moved: float = 0.02) -> Finding | None:
         "one future",
         since,
         f"another z moves the next frame by {w[-1].values[0]:.1%} of how far real ones are from the frame before",
-        "none, if the past leaves no choice; else --terms energy=1, or mode_seeking=0.01",
+        "none, if the past leaves no choice; else --terms energy=1:0.1, or mode_seeking=0.01",
         level="note",
     )

@@ -62,6 +62,12 @@ ROWS = (
         "sparring.worlds.maze:Maze",
     ),
     Row(
+        "maze-in-turn",
+        "the same where figures move one after another, so that the coins of one decide where the next may go",
+        "the next frame from two, colour, any size",
+        "sparring.worlds.maze:in_turn",
+    ),
+    Row(
         "grammar",
         "sums and products in brackets, by a grammar of known probabilities",
         "texts of at most 16 signs",
@@ -87,7 +93,7 @@ def _constructor(place: str) -> Callable[..., Any]:
     return lambda **given: getattr(import_module(module), name)(**given)
 
 
-FORESEEN = ("maze",)  # worlds of frames
+FORESEEN = ("maze", "maze-in-turn")  # worlds of frames
 WRITTEN = ("grammar", "english", "melodies", "oracle", "oracle-500", "oracle-5000")  # worlds of texts
 WORLDS: dict[str, Callable[..., World]] = {row.name: _constructor(row.place) for row in ROWS}
 

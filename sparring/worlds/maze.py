@@ -60,11 +60,14 @@ class Maze:
     """A player who eats dots and up to four ghosts; x is the frame after the `past` ones in c.
 
     Stored as bytes: x (N, 3, size, size), c (N, past, 3, size, size).  Pictures are 16 pixels wide or more.
-    All move one cell a frame, one after the other, to a cell that nobody stands on: at a junction ahead, right or left
-    by `turns`, back only where there is no other way, and nowhere where all ways are taken.
+    All move one cell a frame, to a cell that nobody stands on: at a junction ahead, right or left by `turns`, back only
+    where there is no other way, and nowhere where all ways are taken.
+
+    So that no two meet, figures also leave alone the cells on which an earlier one might step: all move at once, and
+    the ways of each follow from the past.  in_turn: they move one after another, and mind only where the earlier ones
+    have gone: the ways of one then hang on the coins of the others.
     """
 
-    name = "maze"
     about = "a maze-chase game whose next frame is a coin"
     examples = (12_000, 1_500)
 
@@ -74,6 +77,7 @@ class Maze:
         past: int | None = None,
         ghosts: int = 2,
         turns: tuple[float, float, float] = (1.0, 1.0, 1.0),  # of the ways ahead, right and left, relative
+        in_turn: bool = False,
     ):
         size, past = 32 if size is None else size, 2 if past is None else past
         if size < 16:
@@ -84,6 +88,7 @@ class Maze:
             raise ValueError(f"{ghosts} ghosts are none of 0 to 4")
         if len(turns) != 3 or min(turns) <= 0:
             raise ValueError(f"turns {turns} must be three weights above 0: ahead, right, left")
+        self.name, self.in_turn = "maze-in-turn" if in_turn else "maze", in_turn
         self.size, self.past, self.figures = size, past, 1 + ghosts
         self.turns = torch.tensor([turns[0], turns[1], 0.0, turns[2]])
         self.spec = Spec(Image(3, size), Frames(past, 3, size))
@@ -103,7 +108,7 @@ class Maze:
     def ways(self, layout: Tensor, cell: Tensor, before: Tensor, taken: Tensor) -> Tensor:
         """The probability of a figure's move in each direction, (N, 4); all 0 where it must stay.
 
-        layout, cell, before: (N,); taken: (N, 49), where others stand.
+        layout, cell, before: (N,); taken: (N, 49), where nobody may step.
         """
         to = self.to[layout, cell]
         open_ = (to >= 0) & ~taken.gather(1, to.clamp_min(0))
@@ -117,6 +122,13 @@ class Maze:
         """The direction in which figures came from `before` to `cell`, (N,); down if they have stayed."""
         return ((self.to[layout, cell] == before[:, None]).long().argmax(1) + 2) % 4
 
+    def after(self, taken: Tensor, layout: Tensor, here: Tensor, there: Tensor, p: Tensor) -> Tensor:
+        """Where later figures may not step, (N, 49), once one has gone from `here` to `there`, of its ways p (N, 4)."""
+        if self.in_turn:
+            return taken.scatter(1, here[:, None], False).scatter(1, there[:, None], True)
+        might = torch.where(p > 0, self.to[layout, here], here[:, None])  # where it stands nobody may step anyway
+        return taken.scatter(1, might, True)
+
     def move(self, now: Moment, chance: Tensor) -> Moment:
         """The moments that follow, from numbers in [0, 1), (N, figures)."""
         taken, cells = torch.zeros(now.dots.shape, dtype=torch.bool).scatter_(1, now.cells, True), []
@@ -126,7 +138,7 @@ class Maze:
             d = (chance[:, i, None] >= p.cumsum(1)).sum(1).clamp_max(3)
             d = torch.where(p.gather(1, d[:, None])[:, 0] > 0, d, p.argmax(1))  # at the rounded end of the sum
             there = torch.where(p.any(1), self.to[now.layout, here].gather(1, d[:, None])[:, 0], here)
-            taken = taken.scatter(1, here[:, None], False).scatter(1, there[:, None], True)
+            taken = self.after(taken, now.layout, here, there, p)
             cells.append(there)
         after = torch.stack(cells, 1)
         return Moment(now.layout, after, now.cells, now.dots.scatter(1, after[:, :1], False))
@@ -176,3 +188,8 @@ class Maze:
     def cell(self) -> int:
         """Pixels of a cell's side."""
         return cell_of(self.size)
+
+
+def in_turn(size: int | None = None, past: int | None = None) -> Maze:
+    """The maze whose figures move one after another."""
+    return Maze(size, past, in_turn=True)

@@ -108,7 +108,7 @@ def read(world: Maze, x: Tensor, c: Tensor) -> Reading:
         taken[:, i] = torch.where(right[:, i] & reached.any(1), (reached.long().argmax(1) - heading) % 4, -1)
         ways[:, i] = p.gather(1, (torch.arange(4) + heading[:, None]) % 4)
         now = torch.where(right[:, i], found[:, i], here)
-        others = others.scatter(1, here[:, None], False).scatter(1, now[:, None], True)
+        others = world.after(others, past.layout, here, now, p)
 
     free = world.free[past.layout]
     walls = (torch.where(free, 0, (kind == WALL).long()).sum(1) + intact) / ((~free).sum(1) + 1)
