@@ -22,23 +22,25 @@ import record
 import torch
 from torch import Tensor
 
-from sparring import generators
+from sparring import generators, worlds
 from sparring.folder import RunFolder
 from sparring.metrics import foreseen
 from sparring.worlds.maze import SIDE, Maze, Moment
 from sparring.worlds.maze_judge import past_of
 
 COINS = ["--prior", "bernoulli", "--threads", "1"]
-ROWS = {  # options, samples
-    "gan": ([], 300_000),
-    "l2": (["--terms", "l2=1", "--adversarial", "0"], 100_000),
-    "l1": (["--terms", "l1=1", "--adversarial", "0"], 100_000),
-    "short": ([], 100_000),  # what the next two are to be compared with
-    "patches": (["--patches", "2"], 100_000),
-    "forcing": (["--forcing", "0.3"], 100_000),
-    "steady": (["--z", "16", "--terms", "energy=1"], 300_000),  # more coins, and as much asked of them to the end
-    "seeking": (["--terms", "mode_seeking=0.01"], 300_000),
-    "plain": (["--terms", "l1=0"], 300_000),  # the game and nothing else
+ROWS = {  # world, options, samples
+    "gan": ("maze", [], 300_000),
+    "in turn": ("maze-in-turn", [], 300_000),
+    "l2": ("maze", ["--terms", "l2=1", "--adversarial", "0"], 100_000),
+    "l1": ("maze", ["--terms", "l1=1", "--adversarial", "0"], 100_000),
+    "short": ("maze", [], 100_000),  # what the next ones are to be compared with
+    "patches": ("maze", ["--patches", "2"], 100_000),
+    "forcing": ("maze", ["--forcing", "0.3"], 100_000),
+    "steady": ("maze", ["--terms", "energy=1"], 100_000),  # as much asked of the coins to the end
+    "seeking": ("maze", ["--terms", "mode_seeking=0.01"], 100_000),
+    "plain": ("maze", ["--terms", "l1=0"], 100_000),  # the game and nothing else
+    "adrift": ("maze", ["--drift", "0"], 100_000),
 }
 KINDS = ("legal", "junctions", "corridors", "walls", "dots", "ghosts", "blurred", "doubled", "vanished", "branch_kl")
 BARS = {  # of the mean over seeds
@@ -73,18 +75,29 @@ def main() -> None:
         found: dict[str, list[dict[str, Any]]] = {}
         for seed in range(args.seeds):
             for row in args.rows.split(","):
-                run = place / f"{row}-{seed}"
+                run = place / f"{row.replace(' ', '-')}-{seed}"
                 if not args.only_measure:
                     train(run, row, args, seed)
                 if (run / "generator").exists():
-                    found.setdefault(row, []).append({"seed": seed, **cost(run), **measured(run, args.size, args.n)})
+                    found.setdefault(row, []).append(
+                        {"seed": seed, **cost(run), **measured(run, row, args.size, args.n)}
+                    )
                     print(row, seed, {k: found[row][-1].get(k) for k in (*KINDS[:5], *BARS["gan"])}, flush=True)
     write(args, found)
 
 
 def options(row: str, size: int, samples: int | None, width: int | None) -> list[str]:
-    more, usual = ROWS[row]
-    words = [*COINS, *more, "--size", size, "--samples", samples or usual, *(["--width", width] if width else [])]
+    world, more, usual = ROWS[row]
+    words = [
+        world,
+        *COINS,
+        *more,
+        "--size",
+        size,
+        "--samples",
+        samples or usual,
+        *(["--width", width] if width else []),
+    ]
     return list(map(str, words))
 
 
@@ -92,7 +105,7 @@ def train(run: Path, row: str, args: argparse.Namespace, seed: int) -> None:
     if (run / "report.html").exists():
         return
     words = options(row, args.size, args.samples, args.width)
-    fresh = ["train", "maze", *words, "--seed", str(seed), "--run", str(run)]
+    fresh = ["train", *words, "--seed", str(seed), "--run", str(run)]
     command = ["resume", str(run)] if run.exists() else fresh
     subprocess.run([sys.executable, "-m", "sparring", *command], check=True, stdout=subprocess.DEVNULL)
 
@@ -105,10 +118,11 @@ def cost(run: Path) -> dict[str, Any]:
     return {**size, "seen": seen, "seconds": card["seconds"], "parameters": card["parameters"]["G"]}
 
 
-def measured(run: Path, size: int, n: int) -> dict[str, Any]:
+def measured(run: Path, row: str, size: int, n: int) -> dict[str, Any]:
     """All that is claimed of one generator, on pasts that nobody has trained on."""
     G, spec, _ = generators.load_generator(run / "generator")
-    world = Maze(size)
+    world = worlds.open(ROWS[row][0], size)
+    assert isinstance(world, Maze)
     x, c = world.draw(n, seed=1, heldout=True)
     made = generators.draw(G, spec, n, seed=0, c=c)
     some = c[: n // 20]
@@ -240,7 +254,7 @@ def write(args: argparse.Namespace, found: dict[str, list[dict[str, Any]]]) -> N
             f"{row} {k}" for k, (low, high) in bars.items() if not low <= spread.get(k, {"mean": -1})["mean"] <= high
         ]
         typed = options(row, args.size, runs[0]["samples"], runs[0]["width"])
-        command = f"sparring train maze {' '.join(typed)} --seed N"
+        command = f"sparring train {' '.join(typed)} --seed N"
         rows[row] = {"command": command, "over_seeds": spread, "seeds": runs}
     if {"gan", "l2"} <= found.keys():
         sharp = [rows[k]["over_seeds"]["sharpness"]["mean"] for k in ("gan", "l2")]
