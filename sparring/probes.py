@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 
 from .chance import seeded
 from .sequences import going_on, lengths, mask
+from .soap import SOAP
 from .train import Batch, Method, State
 from .turns import differs, each
 
@@ -208,12 +209,14 @@ def moves(s: State) -> dict[str, Tensor]:
 
 
 def last_step(opt: Optimizer) -> list[Tensor]:
-    """What the optimizer took from each parameter at its last step: Adam's or RMSprop's, of others the plain one."""
+    """What the optimizer took from each parameter at its last step: an unknown one's is taken as the plain one's."""
     taken = []
     for group in opt.param_groups:
         for q in group["params"]:
             known = opt.state.get(q, {})
-            if "exp_avg_sq" in known:
+            if isinstance(opt, SOAP):
+                taken += [opt.taken(q, group)] if known else []
+            elif "exp_avg_sq" in known:
                 b1, b2 = group["betas"]
                 t = float(known["step"])
                 size = (known["exp_avg_sq"] / (1 - b2**t)).sqrt() + group["eps"]

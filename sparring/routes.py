@@ -85,7 +85,7 @@ class Asked(nn.Module):
 def pace(opt: Optimizer, lr: float) -> Tensor | float:
     """The rate at which plain gradient descent takes steps as long as `opt` does in its present state.
 
-    For Adam and RMSProp that is lr over the root mean square of all slopes, as they remember them; one for each
+    For Adam, RMSProp and SOAP that is lr over the root mean square of all slopes, as they remember them; one for each
     parameter would be as theirs, but a slope that was near zero and is not any more would then throw it far away.
     """
     squares = []
@@ -95,6 +95,8 @@ def pace(opt: Optimizer, lr: float) -> Tensor | float:
                 squares.append(state["exp_avg_sq"] / (1 - group["betas"][1] ** state["step"]))
             elif "square_avg" in state:
                 squares.append(state["square_avg"])
+            elif state.get("weight"):
+                squares.append(state["square"] / state["weight"])
     if not squares:
         return lr
     mean = torch.stack([v.sum() for v in squares]).sum() / sum(v.numel() for v in squares)

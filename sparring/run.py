@@ -31,6 +31,7 @@ from .progress import Progress, tell
 from .remedies import Act
 from .settings import Recipe, difference
 from .sides import panel_extractor
+from .soap import SOAP
 from .spaces import Tokens, Vector, shape
 from .spaces import from_json as spec_from_json
 from .spaces import to_json as spec_json
@@ -38,7 +39,7 @@ from .stopping import stopping
 from .tally import Tally
 from .train import Method, State, train
 
-OPTIMIZERS = {"adam": Adam, "rmsprop": RMSprop}
+OPTIMIZERS = {"adam": Adam, "rmsprop": RMSprop, "soap": SOAP}
 
 
 class RunError(RuntimeError):

@@ -166,7 +166,7 @@ class Recipe:
     """highest learning rate of G, after a rise over the first 2 % of the run"""
     lr_D: float | None = None
     """highest learning rate of D; the same as lr by default, for quick networks a sixth of it, from captions a third;
-    half for next frames, twice for texts"""
+    half by soap and for next frames, twice for texts"""
     lr_end: float | None = None
     """the share of the rates that is left at the end of the run, along half a cosine"""
     settle: float | None = None
@@ -175,8 +175,9 @@ class Recipe:
     """Adam's first decay"""
     beta2: float | None = None
     """Adam's second decay, or RMSProp's, at the end; it begins at 0.9"""
-    optimizer: Literal["adam", "rmsprop"] = "adam"
-    """rmsprop is the choice of the first Wasserstein GAN"""
+    optimizer: Literal["adam", "rmsprop", "soap"] | None = None
+    """adam; rmsprop, the choice of the first Wasserstein GAN; or soap, Adam along the directions in which gradients
+    lie, by default on a CPU for pictures from 32 pixels on that follow no condition"""
     critic_steps: int = 1
     """turns of D for each turn of G"""
     average: float = 0.02

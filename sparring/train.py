@@ -194,6 +194,8 @@ def descend(loss_of: Callable, m: Method, s: State, player: Module, x: Tensor, c
             group["betas"] = m.beta1, m.beta2(s.seen)
         if "alpha" in group:
             group["alpha"] = m.beta2(s.seen)
+        if "bf16" in group:
+            group["bf16"] = m.bf16
 
     mine = slice(parallel.rank() * len(x), (parallel.rank() + 1) * len(x))
     z = s.G.prior.sample(len(x) * parallel.size(), generator("noise", m.seed, s.seen, name))  # type: ignore[union-attr]

@@ -28,7 +28,7 @@ FLOORS = [  # a file imports only from floors below its own
         "tables",
     },
     {"losses", "penalties", "terms", "augment", "symptoms", "metrics", "players", "stopping", "settings", "logs"}
-    | {"tunes", "arguments"},
+    | {"tunes", "arguments", "soap"},
     {"train", "routes", "policy", "relaxed", "tally", "probes", "landscape", "remedies"}
     | {"evaluate", "show", "report", "extractors", "nets", "data", "worlds"},
     {"recipe", "prices", "refusals", "ways", "asked", "defaults", "sides"},
