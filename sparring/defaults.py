@@ -30,7 +30,7 @@ def _image(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
     lr_end = 0.5 if side >= 32 and cpu else 0.0  # and rates that stay high to the end
     lr = r.lr or (3e-3 if quick else 2e-4)  # 2e-4: Huang et al. 2024, Table 9
     optimizer = r.optimizer or ("soap" if quick and cpu and side >= 32 and spec.c is None else "adam")
-    lr_D = lr / (3 if matched else 2 if optimizer == "soap" else 6) if quick else lr  # its G has norms, its D none
+    lr_D = lr / (3 if matched else 1.5 if optimizer == "soap" else 6) if quick else lr  # its G has norms, its D none
     game = dict(r1=gamma, r2=gamma, gamma_end=1.0 if told else 0.1, lr=lr, lr_D=lr_D, lr_end=lr_end, settle=1.0)
     return LATE | game | dict(z=64, batch=batch, samples=300_000, optimizer=optimizer)
 

@@ -95,7 +95,7 @@ def pace(opt: Optimizer, lr: float) -> Tensor | float:
                 squares.append(state["exp_avg_sq"] / (1 - group["betas"][1] ** state["step"]))
             elif "square_avg" in state:
                 squares.append(state["square_avg"])
-            elif state.get("weight"):
+            elif "square" in state:
                 squares.append(state["square"] / state["weight"])
     if not squares:
         return lr

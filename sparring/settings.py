@@ -166,7 +166,7 @@ class Recipe:
     """highest learning rate of G, after a rise over the first 2 % of the run"""
     lr_D: float | None = None
     """highest learning rate of D; the same as lr by default, for quick networks a sixth of it, from captions a third;
-    half by soap and for next frames, twice for texts"""
+    half for next frames, twice for texts, two thirds by soap"""
     lr_end: float | None = None
     """the share of the rates that is left at the end of the run, along half a cosine"""
     settle: float | None = None

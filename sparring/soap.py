@@ -22,7 +22,7 @@ class SOAP(Optimizer):
     every: steps after which the moments take in the latest gradient, and their eigenvectors follow by one power step.
     memory: what is left of the moments at that time.
     largest: channels up to which a side has directions; the cost of a step rises with their square.
-    The very first step only looks.  Where a group says bf16, the products are taken in bfloat16.
+    Where a group says bf16, the products are taken in bfloat16.
     """
 
     def __init__(
@@ -48,16 +48,13 @@ class SOAP(Optimizer):
 
     def move(self, p: Tensor, group: dict[str, Any]) -> None:
         g, s, (beta1, beta2) = spread(p.grad), self.state[p], group["betas"]  # type: ignore[arg-type]
-        fresh = not s
-        if fresh:
-            s |= dict(looks=0, weight=0.0, mean_weight=0.0, square=torch.zeros_like(g), mean=torch.zeros_like(g))
+        if not s:
+            s |= dict(steps=0, weight=0.0, mean_weight=0.0, square=torch.zeros_like(g), mean=torch.zeros_like(g))
             for side, n in sides(p, group["largest"]):
                 s[f"moments{side}"] = g.new_zeros(n, n)
-        if s["looks"] % group["every"] == 0:
+        if s["steps"] % group["every"] == 0:
             look(s, g, group["memory"])
-        s["looks"] += 1
-        if fresh:
-            return
+        s["steps"] += 1
         along = turned(g, s, group["bf16"])
         s["mean"].lerp_(along, 1 - beta1)
         s["square"].lerp_(along.square_(), 1 - beta2)
@@ -67,8 +64,7 @@ class SOAP(Optimizer):
 
     def taken(self, p: Tensor, group: dict[str, Any]) -> Tensor:
         """What the last step took from p."""
-        s = self.state[p]
-        return group["lr"] * direction(s, group, p.shape) if s["weight"] else torch.zeros_like(p)
+        return group["lr"] * direction(self.state[p], group, p.shape)
 
 
 def spread(g: Tensor) -> Tensor:

@@ -42,6 +42,7 @@ CURES = {  # what a user asks for; on points and on pictures
     "top-k": dict(top_k=0.5),
     "two time scales": dict(lr_D=4e-2),
     "rmsprop": dict(optimizer="rmsprop"),
+    "soap": dict(optimizer="soap"),
     "several": dict(
         terms="feature_matching=1,mode_seeking=0.1",
         kernels=2,
@@ -69,7 +70,7 @@ def ready(cure, spec=POINTS, dtype=None, **more):
 
     if dtype:
         G, D = G.to(dtype), D.to(dtype)
-    s = State.begin(G, D, OPTIMIZERS[r.optimizer])
+    s = State.begin(G, D, OPTIMIZERS[r.optimizer or "adam"])
     s.seen = 400
     return recipe.method(r), s
 

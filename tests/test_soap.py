@@ -23,13 +23,11 @@ def orthogonal(n, seed):
 
 
 @pytest.mark.parametrize("betas", [(0.0, 0.99), (0.9, 0.999)])
-def test_of_single_numbers_it_is_adam_after_a_first_look(betas):
+def test_of_single_numbers_it_is_adam(betas):
     start, target = torch.randn(7), torch.randn(7)
     ours, theirs = (start.clone().requires_grad_() for _ in range(2))
     loss = lambda p: ((p - target) ** 4).sum()
     one, two = SOAP([ours], lr=0.01, betas=betas), torch.optim.Adam([theirs], lr=0.01, betas=betas)
-    descend(one, [ours], loss, 1)
-    assert torch.equal(ours, start)
     descend(one, [ours], loss, 30)
     descend(two, [theirs], loss, 30)
     torch.testing.assert_close(ours, theirs)
