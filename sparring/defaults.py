@@ -10,6 +10,7 @@ from .settings import Recipe
 from .spaces import Frames, Image, Label, Spec, Tokens, Vector
 
 CLASSES = 10  # by which slope penalties rise at most; nothing was measured beyond
+AVERAGE = 0.02  # half-life of the average generator, as a share of the run
 LATE = dict(drift=0.0, lr_end=0.0, beta2=0.99, loss="relativistic", beta1=0.0, route="pathwise", optimizer="adam")
 
 
@@ -32,7 +33,8 @@ def _image(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
     optimizer = r.optimizer or ("soap" if quick and cpu and side >= 32 and spec.c is None else "adam")
     lr_D = lr / (3 if matched else 1.5 if optimizer == "soap" else 6) if quick else lr  # its G has norms, its D none
     game = dict(r1=gamma, r2=gamma, gamma_end=1.0 if told else 0.1, lr=lr, lr_D=lr_D, lr_end=lr_end, settle=1.0)
-    return LATE | game | dict(z=64, batch=batch, samples=300_000, optimizer=optimizer)
+    average = 0.08 if optimizer == "soap" else AVERAGE  # its steps are long to the end
+    return LATE | game | dict(z=64, batch=batch, samples=300_000, optimizer=optimizer, average=average)
 
 
 def _frames(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:

@@ -248,7 +248,7 @@ def begin(r: Recipe, data: Dataset, device: torch.device) -> State:
         for p in net.parameters():
             if p.ndim == 4:  # of pictures
                 p.data = p.data.contiguous(memory_format=torch.channels_last)
-    return State.begin(G, D, OPTIMIZERS[r.optimizer])
+    return State.begin(G, D, OPTIMIZERS[r.optimizer or "adam"])
 
 
 def open_data(r: Recipe) -> Dataset:
@@ -318,7 +318,7 @@ def timed(r: Recipe, state: State, data: Dataset, device: torch.device, share: f
     """How many samples fit r.minutes, by a few steps on a copy of the players; `share` of the time is for training."""
     assert r.minutes and r.batch
     trial = Run(recipe.with_intervals(replace(r, samples=10**9)), RunFolder("."), data, None, None, device)  # type: ignore
-    s = State.begin(copy.deepcopy(state.G), copy.deepcopy(state.D), OPTIMIZERS[r.optimizer])
+    s = State.begin(copy.deepcopy(state.G), copy.deepcopy(state.D), OPTIMIZERS[r.optimizer or "adam"])
     trial.method, trial.state = recipe.method(trial.recipe, data.spec), s
     rounds = train(trial.method, s, batches(trial))
     times: list[float] = []

@@ -33,7 +33,7 @@ class SOAP(Optimizer):
         eps: float = 1e-8,
         every: int = 20,
         memory: float = 0.8,
-        largest: int = 1024,
+        largest: int = 256,
     ):
         own = dict(lr=lr, betas=betas, eps=eps, every=every, memory=memory, largest=largest, bf16=False)
         super().__init__(params, own)
@@ -49,22 +49,26 @@ class SOAP(Optimizer):
     def move(self, p: Tensor, group: dict[str, Any]) -> None:
         g, s, (beta1, beta2) = spread(p.grad), self.state[p], group["betas"]  # type: ignore[arg-type]
         if not s:
-            s |= dict(steps=0, weight=0.0, mean_weight=0.0, square=torch.zeros_like(g), mean=torch.zeros_like(g))
-            for side, n in sides(p, group["largest"]):
-                s[f"moments{side}"] = g.new_zeros(n, n)
+            s |= dict(steps=0, weight=0.0, mean_weight=0.0, square=torch.zeros_like(g))
+            s |= {f"moments{side}": g.new_zeros(n, n) for side, n in sides(p, group["largest"])}
+        if beta1 and "mean" not in s:
+            s["mean"] = torch.zeros_like(g)
         if s["steps"] % group["every"] == 0:
             look(s, g, group["memory"])
         s["steps"] += 1
         along = turned(g, s, group["bf16"])
-        s["mean"].lerp_(along, 1 - beta1)
-        s["square"].lerp_(along.square_(), 1 - beta2)
-        s["mean_weight"] = beta1 * s["mean_weight"] + 1 - beta1
+        s["square"].mul_(beta2).addcmul_(along, along, value=1 - beta2)
         s["weight"] = beta2 * s["weight"] + 1 - beta2
-        p.sub_(direction(s, group, p.shape), alpha=group["lr"])
+        if beta1:
+            s["mean"].lerp_(along, 1 - beta1)
+            s["mean_weight"] = beta1 * s["mean_weight"] + 1 - beta1
+        p.sub_(direction(s, along, group, p.shape), alpha=group["lr"])
 
     def taken(self, p: Tensor, group: dict[str, Any]) -> Tensor:
-        """What the last step took from p."""
-        return group["lr"] * direction(self.state[p], group, p.shape)
+        """What the last step took from p, whose gradient still is that of this step."""
+        s = self.state[p]
+        along = turned(spread(p.grad), s, group["bf16"])  # type: ignore[arg-type]
+        return group["lr"] * direction(s, along, group, p.shape)
 
 
 def spread(g: Tensor) -> Tensor:
@@ -102,12 +106,12 @@ def look(s: dict[str, Any], g: Tensor, memory: float) -> None:
             continue
         onward = moments @ basis
         order = (basis * onward).sum(0).argsort(descending=True, stable=True)
-        s |= {k: s[k].index_select(side, order) for k in ("mean", "square")}
+        s |= {k: s[k].index_select(side, order) for k in ("mean", "square") if k in s}
         s[f"basis{side}"] = torch.linalg.qr(onward[:, order]).Q.contiguous()
 
 
 def turned(g: Tensor, s: dict[str, Any], bf16: bool, back: bool = False) -> Tensor:
-    """(out, places, in) along the directions of its sides, or back from them."""
+    """(out, places, in) along the directions of its sides, or back from them; a copy."""
     bases = [s.get(f"basis{side}") for side in (0, 2)]
     if bases == [None, None]:
         return g.clone()
@@ -119,8 +123,8 @@ def turned(g: Tensor, s: dict[str, Any], bf16: bool, back: bool = False) -> Tens
     return h.to(g.dtype)
 
 
-def direction(s: dict[str, Any], group: dict[str, Any], shape: torch.Size) -> Tensor:
+def direction(s: dict[str, Any], along: Tensor, group: dict[str, Any], shape: torch.Size) -> Tensor:
     """Adam's, for a rate of 1."""
-    size = (s["square"] / s["weight"]).sqrt_().add_(group["eps"])
-    ahead = (s["mean"] / s["mean_weight"]).div_(size)
+    ahead = s["mean"] / s["mean_weight"] if group["betas"][0] else along
+    ahead = ahead.div_(s["square"].div(s["weight"]).sqrt_().add_(group["eps"]))
     return folded(turned(ahead, s, group["bf16"], back=True), shape)
