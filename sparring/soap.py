@@ -33,7 +33,7 @@ class SOAP(Optimizer):
         eps: float = 1e-8,
         every: int = 20,
         memory: float = 0.8,
-        largest: int = 256,
+        largest: int = 512,
     ):
         own = dict(lr=lr, betas=betas, eps=eps, every=every, memory=memory, largest=largest, bf16=False)
         super().__init__(params, own)
