@@ -15,10 +15,9 @@ class SOAP(Optimizer):
 
     The gradient of a weight is seen as (out, places, in): a convolution has a place for each tap, a matrix has one.  Of
     the sides out and in a running mean of second moments is kept, over all else; along its eigenvectors the gradient is
-    turned, there Adam takes its step, and the step is turned back.  Single numbers, such as biases, are Adam's as they
-    are.
+    turned, there Adam takes its step, and the step is turned back.  Weights of neither two nor four dimensions, such as
+    biases, are taken as single numbers, and these are Adam's as they are.
 
-    params: 1, 2 or 4 dimensions, or any: what has none of a convolution or a matrix is taken as single numbers.
     every: steps after which the moments take in the latest gradient, and their eigenvectors follow by one power step.
     memory: what is left of the moments at that time.
     largest: channels up to which a side has directions; the cost of a step rises with their square.
