@@ -11,7 +11,8 @@ from .spaces import Frames, Image, Label, Spec, Tokens, Vector
 
 CLASSES = 10  # by which slope penalties rise at most; nothing was measured beyond
 AVERAGE = 0.02  # half-life of the average generator, as a share of the run
-LATE = dict(drift=0.0, lr_end=0.0, beta2=0.99, loss="relativistic", beta1=0.0, route="pathwise", optimizer="adam")
+STEPS = dict(optimizer="adam", average=AVERAGE)
+LATE = dict(drift=0.0, lr_end=0.0, beta2=0.99, loss="relativistic", beta1=0.0, route="pathwise") | STEPS
 
 
 def _vector(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
@@ -48,7 +49,7 @@ def _tokens(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
     game = dict(
         loss="nonsaturating", drift=0.0, r1=0.0, r2=0.0, gamma_end=0.1, lr=lr, lr_D=2 * lr, lr_end=0.0, settle=1.0
     )
-    return game | dict(route="reinforce", z=0, batch=256, samples=400_000, beta1=0.5, beta2=0.999, optimizer="adam")
+    return game | dict(route="reinforce", z=0, batch=256, samples=400_000, beta1=0.5, beta2=0.999) | STEPS
 
 
 def by_class(r: Recipe, spec: Spec) -> bool:
