@@ -39,6 +39,7 @@ class Proof:
 
 
 INF = float("inf")
+FACES = {"valid": (0.8, 1), "hair_tv": (0, 0.10), "eyes_tv": (0, 0.10)}
 POINTS = {"quality": (0.95, 1), "kl": (0, 0.05), "spread": (0.7, 1.3)}
 PROOFS = {
     "ring": Proof(("ring", "--evaluate_final", "5000"), 10, {"modes": (8, 8), **POINTS}),
@@ -57,13 +58,11 @@ PROOFS = {
         {"coverage": (0.8, INF)},
         ceilings=("coverage",),
     ),
-    "faces-32": Proof(
-        ("faces", "--size", "32", "--minutes", "8"),
-        3,
-        {"valid": (0.8, 1), "hair_tv": (0, 0.10), "eyes_tv": (0, 0.10)},
-        threads=2,
+    "faces-32": Proof(("faces", "--size", "32", "--minutes", "8"), 3, FACES, threads=2),
+    "faces-32-adam": Proof(("faces", "--size", "32", "--minutes", "8", "--optimizer", "adam"), 3, FACES, threads=2),
+    "faces-64": Proof(  # an hour of two cores
+        ("faces", "--size", "64", "--samples", "240000", "--optimizer", "adam"), 1, {"valid": (0.8, 1)}
     ),
-    "faces-64": Proof(("faces", "--size", "64", "--samples", "240000"), 1, {"valid": (0.8, 1)}),  # an hour of two cores
 }
 
 
