@@ -39,6 +39,7 @@ class Proof:
 
 
 INF = float("inf")
+EIGHT_MINUTES = ("faces", "--size", "32", "--minutes", "8")
 FACES = {"valid": (0.8, 1), "hair_tv": (0, 0.10), "eyes_tv": (0, 0.10)}
 POINTS = {"quality": (0.95, 1), "kl": (0, 0.05), "spread": (0.7, 1.3)}
 PROOFS = {
@@ -58,8 +59,9 @@ PROOFS = {
         {"coverage": (0.8, INF)},
         ceilings=("coverage",),
     ),
-    "faces-32": Proof(("faces", "--size", "32", "--minutes", "8"), 3, FACES, threads=2),
-    "faces-32-adam": Proof(("faces", "--size", "32", "--minutes", "8", "--optimizer", "adam"), 3, FACES, threads=2),
+    "faces-32": Proof(EIGHT_MINUTES, 3, FACES, threads=2),
+    "faces-32-adam": Proof((*EIGHT_MINUTES, "--optimizer", "adam"), 3, FACES, threads=2),
+    "faces-32-longer-average": Proof((*EIGHT_MINUTES, "--average", "0.08"), 3, FACES, threads=2),
     "faces-64": Proof(  # an hour of two cores
         ("faces", "--size", "64", "--samples", "240000", "--optimizer", "adam"), 1, {"valid": (0.8, 1)}
     ),

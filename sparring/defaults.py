@@ -10,9 +10,7 @@ from .settings import Recipe
 from .spaces import Frames, Image, Label, Spec, Tokens, Vector
 
 CLASSES = 10  # by which slope penalties rise at most; nothing was measured beyond
-AVERAGE = 0.02  # half-life of the average generator, as a share of the run
-STEPS = dict(optimizer="adam", average=AVERAGE)
-LATE = dict(drift=0.0, lr_end=0.0, beta2=0.99, loss="relativistic", beta1=0.0, route="pathwise") | STEPS
+LATE = dict(drift=0.0, lr_end=0.0, beta2=0.99, loss="relativistic", beta1=0.0, route="pathwise", optimizer="adam")
 
 
 def _vector(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
@@ -34,8 +32,7 @@ def _image(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
     optimizer = r.optimizer or ("soap" if quick and cpu and side >= 32 and spec.c is None else "adam")
     lr_D = lr / (3 if matched else 1.5 if optimizer == "soap" else 6) if quick else lr  # its G has norms, its D none
     game = dict(r1=gamma, r2=gamma, gamma_end=1.0 if told else 0.1, lr=lr, lr_D=lr_D, lr_end=lr_end, settle=1.0)
-    average = 0.08 if optimizer == "soap" else AVERAGE  # its steps are long to the end
-    return LATE | game | dict(z=64, batch=batch, samples=300_000, optimizer=optimizer, average=average)
+    return LATE | game | dict(z=64, batch=batch, samples=300_000, optimizer=optimizer)
 
 
 def _frames(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
@@ -49,7 +46,7 @@ def _tokens(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
     game = dict(
         loss="nonsaturating", drift=0.0, r1=0.0, r2=0.0, gamma_end=0.1, lr=lr, lr_D=2 * lr, lr_end=0.0, settle=1.0
     )
-    return game | dict(route="reinforce", z=0, batch=256, samples=400_000, beta1=0.5, beta2=0.999) | STEPS
+    return game | dict(route="reinforce", z=0, batch=256, samples=400_000, beta1=0.5, beta2=0.999, optimizer="adam")
 
 
 def by_class(r: Recipe, spec: Spec) -> bool:

@@ -10,7 +10,7 @@ from torch.nn import Module
 
 from . import augment, machine, penalties, ways, worlds
 from .data import Dataset
-from .defaults import AVERAGE, DEFAULTS, by_class, join
+from .defaults import DEFAULTS, by_class, join
 from .losses import top_k
 from .names import RequestError, find, nearest, requested
 from .nets import sizes
@@ -189,8 +189,7 @@ def method(r: Recipe, spec: Spec | None = None) -> Method:
         weights.append((third, constant(r.mismatch)))
     pulls = ((penalties.historical, r.history), (penalties.decay, r.weight_decay))
     glass, watch = augment.parse(r.augment), ()
-    average = AVERAGE if r.average is None else r.average
-    longest = average * r.samples
+    longest = r.average * r.samples
     if r.instance_noise:
         noise = augment.instance_noise(linear(r.instance_noise, 0.0, 0.7 * r.samples))
         glass = noise if glass is None else augment.chain(glass, noise)
@@ -210,7 +209,7 @@ def method(r: Recipe, spec: Spec | None = None) -> Method:
         lr_D=rise_and_fall(r.lr_D, r.lr_D * r.lr_end, r.samples),
         beta1=r.beta1 or 0.0,
         beta2=cosine(min(0.9, r.beta2), r.beta2, r.samples),
-        halflife=lambda seen: min(max(0.05, average) * seen, longest),
+        halflife=lambda seen: min(max(0.05, r.average) * seen, longest),
         critic_steps=r.critic_steps,
         generator_steps=r.generator_steps,
         micro=r.micro,
