@@ -101,7 +101,7 @@ def look(s: dict[str, Any], g: Tensor, memory: float) -> None:
         flat = g.movedim(side, 0).flatten(1)
         moments.mul_(memory).addmm_(flat, flat.T, alpha=1 - memory)
         if (basis := s.get(f"basis{side}")) is None:
-            s[f"basis{side}"] = torch.linalg.eigh(moments).eigenvectors.flip(1).contiguous()
+            s[f"basis{side}"] = torch.linalg.eigh(moments.nan_to_num(0, 0, 0)).eigenvectors.flip(1).contiguous()
             continue
         onward = moments @ basis
         order = (basis * onward).sum(0).argsort(descending=True, stable=True)

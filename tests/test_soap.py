@@ -127,3 +127,14 @@ def test_wide_and_narrow_sides_have_no_directions():
     p.grad = torch.randn(3, 40)
     opt.step()
     assert not [k for k in opt.state[p] if k.startswith("basis")]
+
+
+@pytest.mark.parametrize("when", [0, 3])
+def test_what_is_not_finite_shows_in_the_weights_and_stops_nothing(when):
+    """So that whoever watches the run can tell of it."""
+    p = nn.Parameter(torch.randn(8, 6))
+    opt = SOAP([p], lr=0.1, every=1)
+    for k in range(6):
+        p.grad = torch.full((8, 6), float("nan")) if k == when else torch.randn(8, 6)
+        opt.step()
+    assert not p.isfinite().all()
