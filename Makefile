@@ -54,7 +54,7 @@ check-kill:  ## kill.json: minutes
 check-measures:  ## measures.json: half an hour
 	$(BIN)/python benchmarks/measures.py
 
-check-worlds:  ## ring, grid, digits, stacked-digits, faces and, if SPARRING_DATA has it, mnist: 3 hours of two cores
+check-worlds:  ## ring, grid, digits, stacked-digits, faces and, if SPARRING_DATA has it, mnist: 4 hours of two cores
 	$(BIN)/python benchmarks/check.py ring grid digits stacked-digits faces-32 faces-32-adam faces-32-longer-average faces-64 mnist
 
 check-texts:  ## sequences-*.json and, if SPARRING_DATA has the captions, texts-coco.json: 3 hours

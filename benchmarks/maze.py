@@ -88,16 +88,8 @@ def main() -> None:
 
 def options(row: str, size: int, samples: int | None, width: int | None) -> list[str]:
     world, more, usual = ROWS[row]
-    words = [
-        world,
-        *COINS,
-        *more,
-        "--size",
-        size,
-        "--samples",
-        samples or usual,
-        *(["--width", width] if width else []),
-    ]
+    words = [world, *COINS, *more, "--size", size, "--samples", samples or usual]
+    words += ["--width", width] if width else []
     return list(map(str, words))
 
 

@@ -188,8 +188,7 @@ def method(r: Recipe, spec: Spec | None = None) -> Method:
         third = penalties.mismatch_original if r.loss == "matching_aware" else penalties.mismatch
         weights.append((third, constant(r.mismatch)))
     pulls = ((penalties.historical, r.history), (penalties.decay, r.weight_decay))
-    glass, watch = augment.parse(r.augment), ()
-    longest = r.average * r.samples
+    glass, watch, longest = augment.parse(r.augment), (), r.average * r.samples
     if r.instance_noise:
         noise = augment.instance_noise(linear(r.instance_noise, 0.0, 0.7 * r.samples))
         glass = noise if glass is None else augment.chain(glass, noise)
