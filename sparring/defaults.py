@@ -10,7 +10,8 @@ from .settings import Recipe
 from .spaces import Frames, Image, Label, Spec, Tokens, Vector
 
 CLASSES = 10  # by which slope penalties rise at most; nothing was measured beyond
-LATE = dict(drift=0.0, lr_end=0.0, beta2=0.99, loss="relativistic", beta1=0.0, route="pathwise", optimizer="adam")
+ALL = dict(optimizer="adam", average=0.02)
+LATE = ALL | dict(drift=0.0, lr_end=0.0, beta2=0.99, loss="relativistic", beta1=0.0, route="pathwise")
 
 
 def _vector(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
@@ -26,13 +27,15 @@ def _image(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
     gamma = (side / 32) ** 2 * (min(spec.c.classes, CLASSES) if told else 1)  # type: ignore[union-attr]
     cpu = device.type == "cpu"
     matched = isinstance(spec.c, Tokens | Vector) and quick  # captions, told apart within the batch
-    batch = (32 if matched else 16) if side >= 24 and cpu else 64  # where time is short, many small steps
-    lr_end = 0.5 if side >= 32 and cpu else 0.0  # and rates that stay high to the end
+    lr_end = 0.5 if side >= 32 and cpu else 0.0  # rates that stay high to the end
     lr = r.lr or (3e-3 if quick else 2e-4)  # 2e-4: Huang et al. 2024, Table 9
     optimizer = r.optimizer or ("soap" if quick and cpu and side >= 32 and spec.c is None else "adam")
+    few = 32 if matched or optimizer == "soap" else 16  # of steps that cost more there are fewer
+    batch = few if side >= 24 and cpu else 64  # where time is short, many small steps
     lr_D = lr / (3 if matched else 1.5 if optimizer == "soap" else 6) if quick else lr  # its G has norms, its D none
     game = dict(r1=gamma, r2=gamma, gamma_end=1.0 if told else 0.1, lr=lr, lr_D=lr_D, lr_end=lr_end, settle=1.0)
-    return LATE | game | dict(z=64, batch=batch, samples=300_000, optimizer=optimizer)
+    average = 0.03 if optimizer == "soap" else 0.02
+    return LATE | game | dict(z=64, batch=batch, samples=300_000, optimizer=optimizer, average=average)
 
 
 def _frames(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
@@ -46,7 +49,7 @@ def _tokens(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
     game = dict(
         loss="nonsaturating", drift=0.0, r1=0.0, r2=0.0, gamma_end=0.1, lr=lr, lr_D=2 * lr, lr_end=0.0, settle=1.0
     )
-    return game | dict(route="reinforce", z=0, batch=256, samples=400_000, beta1=0.5, beta2=0.999, optimizer="adam")
+    return ALL | game | dict(route="reinforce", z=0, batch=256, samples=400_000, beta1=0.5, beta2=0.999)
 
 
 def by_class(r: Recipe, spec: Spec) -> bool:

@@ -1,7 +1,9 @@
 """What this machine is, and what it is good at."""
 
+import ctypes
 import os
 import platform
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,20 @@ def pick(name: str, threads: int) -> torch.device:
         ) from error
     if device.type == "cuda":
         torch.cuda.set_device(device)  # where messages between processes pass
+    else:
+        keep_freed_memory()
     return device
+
+
+def keep_freed_memory() -> None:
+    """What is freed stays with this process, for each step asks for the same again, and fresh pages cost time.
+
+    Only the C library of GNU can be told so; elsewhere nothing happens.
+    """
+    with suppress(AttributeError, OSError, TypeError):
+        tell = ctypes.CDLL(None).mallopt
+        tell(-3, 2**25)  # M_MMAP_THRESHOLD, at its most: what is larger goes back to the system
+        tell(-1, 2**30)  # M_TRIM_THRESHOLD
 
 
 def hardware(device: torch.device) -> dict[str, Any]:

@@ -165,7 +165,7 @@ def method(r: Recipe, spec: Spec | None = None) -> Method:
     spec: of the data, where G is to interpolate conditions.
     """
     assert r.samples and r.lr and r.lr_D and r.lr_end is not None and r.settle and r.beta2 is not None
-    assert r.gamma_end and r.r1 is not None and r.r2 is not None
+    assert r.gamma_end and r.r1 is not None and r.r2 is not None and r.average is not None
     fall = partial(geometric, over=0.7 * r.samples)
     slopes = (penalties.r1, r.r1), (penalties.r2, r.r2)
     weights = [(penalty, fall(gamma, gamma * r.gamma_end)) for penalty, gamma in slopes if gamma]
@@ -189,6 +189,7 @@ def method(r: Recipe, spec: Spec | None = None) -> Method:
         weights.append((third, constant(r.mismatch)))
     pulls = ((penalties.historical, r.history), (penalties.decay, r.weight_decay))
     glass, watch, longest = augment.parse(r.augment), (), r.average * r.samples
+    early = max(0.05, r.average)
     if r.instance_noise:
         noise = augment.instance_noise(linear(r.instance_noise, 0.0, 0.7 * r.samples))
         glass = noise if glass is None else augment.chain(glass, noise)
@@ -208,7 +209,7 @@ def method(r: Recipe, spec: Spec | None = None) -> Method:
         lr_D=rise_and_fall(r.lr_D, r.lr_D * r.lr_end, r.samples),
         beta1=r.beta1 or 0.0,
         beta2=cosine(min(0.9, r.beta2), r.beta2, r.samples),
-        halflife=lambda seen: min(max(0.05, r.average) * seen, longest),
+        halflife=lambda seen: min(early * seen, longest),
         critic_steps=r.critic_steps,
         generator_steps=r.generator_steps,
         micro=r.micro,

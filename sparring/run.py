@@ -329,7 +329,8 @@ def timed(r: Recipe, state: State, data: Dataset, device: torch.device, share: f
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - began)
     turns = [sum(times[i : i + r.critic_steps]) for i in range(3, len(times) + 1 - r.critic_steps, r.critic_steps)]
-    fair = statistics.quantiles(turns, n=4)[0]  # other work beside the trial slows most of it, and may end soon
+    half = (len(turns) + 1) // 2  # the quicker one: other work beside the trial slows much of it, and may end soon
+    fair = min(statistics.fmean(turns[i : i + half]) for i in range(len(turns) - half + 1))
     pace = parallel.mean(torch.tensor(fair / r.critic_steps, device=device)).item()
     return max(int(share * 60 * r.minutes / pace), 1) * r.batch
 

@@ -180,8 +180,9 @@ class Recipe:
     lie, by default on a CPU for pictures from 32 pixels on that follow no condition"""
     critic_steps: int = 1
     """turns of D for each turn of G"""
-    average: float = 0.02
-    """half-life of the average generator, as a share of all samples; early in the run, less"""
+    average: float | None = None
+    """half-life of the average generator, as a share of all samples, 0.02 by default, 0.03 by soap; early in the run,
+    less"""
     autopilot: Literal["off", "advise", "act"] = "advise"
     """what is done about findings: nothing, words, or bounded changes of the run from its last healthy checkpoint"""
     stop: Literal["budget", "plateau", "target"] = "budget"

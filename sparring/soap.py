@@ -53,7 +53,7 @@ class SOAP(Optimizer):
         if beta1 and "mean" not in s:
             s["mean"] = torch.zeros_like(g)
         if s["steps"] % group["every"] == 0:
-            look(s, g, group["memory"])
+            look(s, g, group["memory"], torch.bfloat16 if group["bf16"] else g.dtype)
         s["steps"] += 1
         along = turned(g, s, group["bf16"])
         s["square"].mul_(beta2).addcmul_(along, along, value=1 - beta2)
@@ -93,7 +93,7 @@ def sides(p: Tensor, largest: int) -> list[tuple[int, int]]:
     return [(side, n) for side, n in ((0, p.shape[0]), (2, p.shape[1])) if LEAST <= n <= largest]
 
 
-def look(s: dict[str, Any], g: Tensor, memory: float) -> None:
+def look(s: dict[str, Any], g: Tensor, memory: float, dtype: torch.dtype) -> None:
     """The moments take g in, and the directions follow; what Adam knows of each goes with it."""
     for side in (0, 2):
         if (moments := s.get(f"moments{side}")) is None:
@@ -101,12 +101,14 @@ def look(s: dict[str, Any], g: Tensor, memory: float) -> None:
         flat = g.movedim(side, 0).flatten(1)
         moments.mul_(memory).addmm_(flat, flat.T, alpha=1 - memory)
         if (basis := s.get(f"basis{side}")) is None:
-            s[f"basis{side}"] = torch.linalg.eigh(moments.nan_to_num(0, 0, 0)).eigenvectors.flip(1).contiguous()
+            basis = torch.linalg.eigh(moments.nan_to_num(0, 0, 0)).eigenvectors.flip(1)
+            s[f"basis{side}"] = basis.contiguous().to(dtype)
             continue
+        basis = basis.to(g.dtype)
         onward = moments @ basis
         order = (basis * onward).sum(0).argsort(descending=True, stable=True)
         s |= {k: s[k].index_select(side, order) for k in ("mean", "square") if k in s}
-        s[f"basis{side}"] = torch.linalg.qr(onward[:, order]).Q.contiguous()
+        s[f"basis{side}"] = torch.linalg.qr(onward[:, order]).Q.contiguous().to(dtype)
 
 
 def turned(g: Tensor, s: dict[str, Any], bf16: bool, back: bool = False) -> Tensor:

@@ -56,7 +56,7 @@ CURES = {  # what a user asks for; on points and on pictures
 PICTURES = Spec(Image(1, 8), Label(3))
 POINTS = Spec(Vector(2))
 BASE = dict(width=8, z=2, batch=8, samples=800, lr=1e-2, r1=0.1, r2=0.1, gamma_end=0.1, settle=1.0, beta2=0.99)
-DONE = dict(lr_end=0.0, precision="fp32", seed=3)
+DONE = dict(lr_end=0.0, average=0.02, precision="fp32", seed=3)
 
 
 def ready(cure, spec=POINTS, dtype=None, **more):

@@ -28,7 +28,7 @@ def test_help_names_units_and_defaults():
     done = subprocess.run(command("train", "--help"), capture_output=True, text=True, check=True)
     assert "samples" in done.stdout
     told = " ".join(done.stdout.split())
-    assert "(float, default: 0.02)" in told
+    assert "(float, default: 0.08)" in told
     assert "(float, chosen if left out)" in told
     assert not {"null", "Literal", "type:"} & set(re.findall(r"[\w:]+", told))
     of = {part.splitlines()[0]: part for part in re.split(r"\n\n(?=\S)", done.stdout)}
