@@ -314,8 +314,11 @@ def shown_to(run: Run) -> Panel:
     return panel(z, some(data.train), some(data.heldout), labels)
 
 
-def timed(r: Recipe, state: State, data: Dataset, device: torch.device, share: float = 0.97) -> int:
-    """How many samples fit r.minutes, by a few steps on a copy of the players; `share` of the time is for training."""
+def timed(r: Recipe, state: State, data: Dataset, device: torch.device, share: float = 0.94) -> int:
+    """How many samples fit r.minutes, by a few steps on a copy of the players.
+
+    share: of the time that is for steps; probes, sheets and evaluations have the rest.
+    """
     assert r.minutes and r.batch
     trial = Run(recipe.with_intervals(replace(r, samples=10**9)), RunFolder("."), data, None, None, device)  # type: ignore
     s = State.begin(copy.deepcopy(state.G), copy.deepcopy(state.D), OPTIMIZERS[r.optimizer or "adam"])
@@ -329,9 +332,7 @@ def timed(r: Recipe, state: State, data: Dataset, device: torch.device, share: f
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - began)
     turns = [sum(times[i : i + r.critic_steps]) for i in range(3, len(times) + 1 - r.critic_steps, r.critic_steps)]
-    half = (len(turns) + 1) // 2  # the quicker one: other work beside the trial slows much of it, and may end soon
-    fair = min(statistics.fmean(turns[i : i + half]) for i in range(len(turns) - half + 1))
-    pace = parallel.mean(torch.tensor(fair / r.critic_steps, device=device)).item()
+    pace = parallel.mean(torch.tensor(statistics.fmean(turns) / r.critic_steps, device=device)).item()
     return max(int(share * 60 * r.minutes / pace), 1) * r.batch
 
 
