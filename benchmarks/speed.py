@@ -1,4 +1,5 @@
-"""What a step costs beside a bare loop, what bfloat16 gains, what data, probes and the log take: results/speed.json.
+"""What a step costs beside a bare loop and by SOAP, what bfloat16 and kept memory gain, what data, probes and the log
+take: results/speed.json.
 
     python benchmarks/speed.py [--threads 2] [--rounds 15]
 
@@ -8,22 +9,26 @@ Every figure is a median of ratios of CPU times, taken in turns, so that a noisy
 import argparse
 import gc
 import json
+import multiprocessing
 import resource
 import statistics
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any
 
 import record
 import torch
 from torch import nn
 from torch.nn.functional import softplus
 
-from sparring import data, worlds
+from sparring import data, machine, worlds
 from sparring.nets import sizes
 from sparring.penalties import r1, r2
 from sparring.priors import Normal
 from sparring.probes import panel, probe
 from sparring.schedules import constant
+from sparring.soap import SOAP
 from sparring.spaces import Image, Spec
 from sparring.tally import Tally
 from sparring.train import Method, State, step
@@ -79,23 +84,56 @@ def pair(spec: Spec, channels_last: bool = True) -> tuple[nn.Module, nn.Module]:
     return tuple(net.to(memory_format=layout) for net in sizes.build("quick", spec, Normal(64)))
 
 
-def ours(spec: Spec, bf16: bool) -> Callable[[torch.Tensor], None]:
-    s, m = State.begin(*pair(spec)), Method(**METHOD, bf16=bf16)
+def ours(spec: Spec, bf16: bool, optimizer: Any = torch.optim.Adam) -> Callable[[torch.Tensor], None]:
+    s, m = State.begin(*pair(spec), optimizer), Method(**METHOD, bf16=bf16)
     return lambda x: step(m, s, x)
 
 
-def ratio(a: Callable[[], object], b: Callable[[], object], rounds: int, each: int = 4) -> dict[str, float]:
+Spent = Callable[[int], float]  # times -> CPU seconds that it took
+PLAYERS: dict[str, Callable[[Spec], Callable[[torch.Tensor], None]]] = {
+    "eager": lambda spec: bare(*pair(spec, channels_last=False), bf16=False),
+    "ours": lambda spec: ours(spec, True),
+}
+
+
+def here(f: Callable[[], object]) -> Spent:
+    def spent(n: int) -> float:
+        began = time.process_time()
+        for _ in range(n):
+            f()
+        return time.process_time() - began
+
+    return spent
+
+
+def there(player: str, kept: bool, threads: int) -> Spent:
+    """The same in a process of its own, for how memory is kept cannot be taken back."""
+    spawn = multiprocessing.get_context("spawn")
+    mine, its = spawn.Pipe()
+    spawn.Process(target=serve, args=(its, player, kept, threads), daemon=True).start()
+
+    def spent(n: int) -> float:
+        mine.send(n)
+        return mine.recv()
+
+    return spent
+
+
+def serve(asked: Connection, player: str, kept: bool, threads: int) -> None:
+    torch.set_num_threads(threads)
+    if kept:
+        machine.keep_freed_memory()
+    x = torch.rand(64, 3, 32, 32) * 2 - 1
+    x = x if player == "eager" else x.contiguous(memory_format=torch.channels_last)
+    play = PLAYERS[player](Spec(Image(3, 32)))
+    spent = here(lambda: play(x))
+    while True:
+        asked.send(spent(asked.recv()))
+
+
+def ratio(a: Spent, b: Spent, rounds: int, each: int = 4) -> dict[str, float]:
     """Median, lowest and highest of a's CPU time over b's."""
-    found = []
-    for _ in range(rounds + 2):
-        times = []
-        for f in (a, b):
-            began = time.process_time()
-            for _ in range(each):
-                f()
-            times.append(time.process_time() - began)
-        found.append(times[0] / times[1])
-    found = found[2:]
+    found = [a(each) / b(each) for _ in range(rounds + 2)][2:]
     return {"median": statistics.median(found), "min": min(found), "max": max(found)}
 
 
@@ -121,41 +159,47 @@ def main() -> None:
     args = p.parse_args()
     torch.set_num_threads(args.threads)
 
-    spec32, found = Spec(Image(3, 32)), {}
+    machine.keep_freed_memory()
+
+    found: dict[str, Any] = {"memory": memory(args.steps)}  # first: its peak must be its own
+    spec32 = Spec(Image(3, 32))
+    eager, apart, given = (there(*who, args.threads) for who in (("eager", False), ("ours", True), ("ours", False)))
+    found["eager fp32 over default"] = ratio(eager, apart, args.rounds, each=2)
+    found["freed memory given back over kept"] = ratio(given, apart, args.rounds)
+
     x = (torch.rand(64, 3, 32, 32) * 2 - 1).contiguous(memory_format=torch.channels_last)
     a, b = ours(spec32, True), bare(*pair(spec32), bf16=True)
-    found["step over bare loop"] = ratio(lambda: a(x), lambda: b(x), args.rounds)
+    found["step over bare loop"] = ratio(here(lambda: a(x)), here(lambda: b(x)), args.rounds)
 
-    plain, default = bare(*pair(spec32, channels_last=False), bf16=False), ours(spec32, True)
-    flat = x.contiguous()
-    found["eager fp32 over default"] = ratio(lambda: plain(flat), lambda: default(x), args.rounds, each=2)
+    half, soap = x[:32].contiguous(memory_format=torch.channels_last), ours(spec32, True, SOAP)
+    found["soap over adam in batches of 32"] = ratio(
+        here(lambda: soap(half)), here(lambda: a(half)), args.rounds, each=20
+    )
 
     faces = data.open(worlds.open("faces", size=64))
     stream = data.batches(faces.train, 64, seed=0)
     fetch = lambda: faces.spec.x.encode(next(stream)[0]).contiguous(memory_format=torch.channels_last)
     real = fetch()
     play = ours(faces.spec, True)
-    found["data over step at 64x64"] = ratio(fetch, lambda: play(real), args.rounds, each=2)
+    found["data over step at 64x64"] = ratio(here(fetch), here(lambda: play(real)), args.rounds, each=2)
 
-    s, m = State.begin(*pair(spec32)), Method(**METHOD, bf16=True)
+    s, m = State.begin(*pair(spec32), SOAP), Method(**METHOD, bf16=True)
     z, tally = Normal(64).sample(64), Tally()
+    examples = [((torch.rand(256, 3, 32, 32) * 2 - 1).contiguous(memory_format=torch.channels_last), None)] * 8
+    shown = panel(z, examples, examples)
 
     def look() -> None:
+        tally.add({"D/loss": torch.ones(32)}, 0)
         tally.row(m, s)
         probe(m, s, shown)
 
     def counted() -> None:
-        tally.add(step(m, s, x), 0)
+        tally.add(step(m, s, half), 0)
 
-    examples = [((torch.rand(256, 3, 32, 32) * 2 - 1).contiguous(memory_format=torch.channels_last), None)] * 8
-    shown = panel(z, examples, examples)
-    x = x[:16].contiguous(memory_format=torch.channels_last)
     counted()
-    tally.add({"D/loss": torch.ones(64)}, 0)
-    seen = ratio(lambda: (tally.add({"D/loss": torch.ones(64)}, 0), look()), counted, args.rounds, each=2)
-    every = 88_000 // 150 // 16  # steps between two looks of a run of eight minutes
+    seen = ratio(here(look), here(counted), args.rounds, each=20)
+    every = 120_000 // 150 // 32  # steps between two looks of a run of eight minutes
     found["probes and log over training"] = {k: v / every for k, v in seen.items()} | {"every_steps": every}
-    found["memory"] = memory(args.steps)
 
     document = {
         "proof": "speed",

@@ -21,7 +21,7 @@ class SOAP(Optimizer):
     every: steps after which the moments take in the latest gradient, and their eigenvectors follow by one power step.
     memory: what is left of the moments at that time.
     largest: channels up to which a side has directions; the cost of a step rises with their square.
-    Where a group says bf16, the products are taken in bfloat16.
+    Where a group says bf16, the directions are kept, and the products taken, in bfloat16.
     """
 
     def __init__(
