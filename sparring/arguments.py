@@ -15,6 +15,12 @@ from .names import RequestError, nearest
 PRESETS = {path.stem: path for path in sorted((Path(__file__).parent / "presets").glob("*.yaml"))}
 
 
+def underscored(word: str) -> str:
+    """--checkpoint-every is --checkpoint_every."""
+    option, equals, value = word.partition("=")
+    return option.replace("-", "_").replace("__", "--", 1) + equals + value if option.startswith("--") else word
+
+
 class Parser(ArgumentParser):
     """Errors in one line, with the nearest option there is, and exit status 2."""
 

@@ -19,7 +19,7 @@ from typing import Any
 from jsonargparse import ActionConfigFile, Namespace, set_parsing_settings  # type: ignore[attr-defined]
 
 from . import __version__
-from .arguments import PRESETS, Help, Parser, files
+from .arguments import PRESETS, Help, Parser, files, underscored
 from .names import RequestError, nearest
 
 MEASURES = (
@@ -216,7 +216,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # torch: large tensors on large pages, for fewer faults
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: names of files may be in no code at all
-    argv = [_plain(a) for a in (sys.argv[1:] if argv is None else argv)]
+    argv = [underscored(a) for a in (sys.argv[1:] if argv is None else argv)]
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(HELP, end="")
         return 0 if argv else 2
@@ -245,12 +245,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"sparring: {error}", file=sys.stderr)
         return status
-
-
-def _plain(word: str) -> str:
-    """--checkpoint-every is --checkpoint_every."""
-    option, equals, value = word.partition("=")
-    return option.replace("-", "_").replace("__", "--", 1) + equals + value if option.startswith("--") else word
 
 
 def _status(error: Exception) -> int | None:
