@@ -61,7 +61,6 @@ PROOFS = {
     ),
     "faces-32": Proof(EIGHT_MINUTES, 3, FACES, threads=2),
     "faces-32-adam": Proof((*EIGHT_MINUTES, "--optimizer", "adam"), 3, FACES, threads=2),
-    "faces-32-longer-average": Proof((*EIGHT_MINUTES, "--average", "0.08"), 3, FACES, threads=2),
     "faces-64": Proof(("faces", "--size", "64", "--minutes", "40"), 1, {"valid": (0.8, 1)}),
     "faces-64-adam": Proof(
         ("faces", "--size", "64", "--samples", "240000", "--optimizer", "adam"), 1, {"valid": (0.8, 1)}
