@@ -14,6 +14,7 @@ import resource
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -127,8 +128,9 @@ def serve(asked: Connection, player: str, kept: bool, threads: int) -> None:
     x = x if player == "eager" else x.contiguous(memory_format=torch.channels_last)
     play = PLAYERS[player](Spec(Image(3, 32)))
     spent = here(lambda: play(x))
-    while True:
-        asked.send(spent(asked.recv()))
+    with suppress(EOFError):  # nobody asks any more
+        while True:
+            asked.send(spent(asked.recv()))
 
 
 def ratio(a: Spent, b: Spent, rounds: int, each: int = 4) -> dict[str, float]:
