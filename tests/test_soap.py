@@ -83,10 +83,12 @@ def some_steps(model, opt, start, n):
         opt.step()
 
 
+@pytest.mark.parametrize("bf16", [False, True])
 @pytest.mark.parametrize("beta1", [0.0, 0.5])
-def test_loaded_it_goes_on_as_if_never_stopped(beta1):
+def test_loaded_it_goes_on_as_if_never_stopped(beta1, bf16):
     model = net()
     opt = SOAP(model.parameters(), lr=1e-3, betas=(beta1, 0.99), every=7)
+    opt.param_groups[0]["bf16"] = bf16
     some_steps(model, opt, 0, 10)
     other = copy.deepcopy(model)
     again = SOAP(other.parameters(), lr=1e-3, betas=(beta1, 0.99), every=7)
