@@ -14,11 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import Module
 from torch.nn.functional import adaptive_avg_pool2d, one_hot
-from torch.optim import Optimizer
 
 from .chance import seeded
+from .optimizers import last_step
 from .sequences import going_on, lengths, mask
-from .soap import SOAP
 from .train import Batch, Method, State
 from .turns import differs, each
 
@@ -206,25 +205,6 @@ def moves(s: State) -> dict[str, Tensor]:
         if taken := last_step(opt):
             found[f"{name}/step"] = norm(taken) / norm(list(net.parameters())).clamp_min(1e-12)
     return found
-
-
-def last_step(opt: Optimizer) -> list[Tensor]:
-    """What the optimizer took from each parameter at its last step: an unknown one's is taken as the plain one's."""
-    taken = []
-    for group in opt.param_groups:
-        for q in group["params"]:
-            known = opt.state.get(q, {})
-            if isinstance(opt, SOAP):
-                taken += [opt.taken(q, group)] if known else []
-            elif "exp_avg_sq" in known:
-                b1, b2 = group["betas"]
-                t = float(known["step"])
-                size = (known["exp_avg_sq"] / (1 - b2**t)).sqrt() + group["eps"]
-                taken.append(known["exp_avg"] / size * (group["lr"] / (1 - b1**t)))
-            elif q.grad is not None:
-                size = known["square_avg"].sqrt() + group["eps"] if "square_avg" in known else 1.0
-                taken.append(q.grad / size * group["lr"])
-    return taken
 
 
 def norm(tensors: Sequence[Tensor]) -> Tensor:

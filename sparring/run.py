@@ -16,7 +16,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim import Adam, RMSprop
 
 from . import autopilot, machine, parallel, recipe, refusals, report, tables
 from . import data as data_room
@@ -25,21 +24,19 @@ from .data import Dataset
 from .folder import RunFolder
 from .keeping import draw_sheet, measured, record, save, say, the_better, write_card
 from .names import RequestError
+from .optimizers import OPTIMIZERS
 from .players import check_players
 from .probes import BANK, Panel, panel, probe
 from .progress import Progress, tell
 from .remedies import Act
 from .settings import Recipe, difference
 from .sides import panel_extractor
-from .soap import SOAP
 from .spaces import Tokens, Vector, shape
 from .spaces import from_json as spec_from_json
 from .spaces import to_json as spec_json
 from .stopping import stopping
 from .tally import Tally
 from .train import Method, State, train
-
-OPTIMIZERS = {"adam": Adam, "rmsprop": RMSprop, "soap": SOAP}
 
 
 class RunError(RuntimeError):
@@ -248,7 +245,8 @@ def begin(r: Recipe, data: Dataset, device: torch.device) -> State:
         for p in net.parameters():
             if p.ndim == 4:  # of pictures
                 p.data = p.data.contiguous(memory_format=torch.channels_last)
-    return State.begin(G, D, OPTIMIZERS[r.optimizer or "adam"])
+    assert r.optimizer
+    return State.begin(G, D, OPTIMIZERS[r.optimizer])
 
 
 def open_data(r: Recipe) -> Dataset:
@@ -321,9 +319,8 @@ def timed(r: Recipe, state: State, data: Dataset, device: torch.device, share: f
     """
     assert r.minutes and r.batch
     trial = Run(recipe.with_intervals(replace(r, samples=10**9)), RunFolder("."), data, None, None, device)  # type: ignore
-    s = State.begin(copy.deepcopy(state.G), copy.deepcopy(state.D), OPTIMIZERS[r.optimizer or "adam"])
-    trial.method, trial.state = recipe.method(trial.recipe, data.spec), s
-    rounds = train(trial.method, s, batches(trial))
+    trial.method, trial.state = recipe.method(trial.recipe, data.spec), copy.deepcopy(state)
+    rounds = train(trial.method, trial.state, batches(trial))
     times: list[float] = []
     while parallel.agree(len(times) < 8 + 2 * r.critic_steps or sum(times) < min(5.0, 2.0 * r.minutes)):
         began = time.perf_counter()

@@ -16,6 +16,7 @@ from sparring.names import RequestError
 from sparring.nets import minibatch, sizes
 from sparring.nets.blocks import spectral
 from sparring.nets.minibatch import REFERENCE, MinibatchDiscrimination, MinibatchStd, VirtualBatchNorm, referenced
+from sparring.optimizers import OPTIMIZERS
 from sparring.priors import Bernoulli, Normal
 from sparring.settings import Recipe
 from sparring.spaces import Image, Label, Spec, Vector
@@ -66,7 +67,6 @@ def ready(cure, spec=POINTS, dtype=None, **more):
     r = Recipe(**chosen)
     refusals.check(r)
     G, D = recipe.players(r, spec)
-    from sparring.run import OPTIMIZERS
 
     if dtype:
         G, D = G.to(dtype), D.to(dtype)

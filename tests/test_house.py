@@ -28,7 +28,7 @@ FLOORS = [  # a file imports only from floors below its own
         "tables",
     },
     {"losses", "penalties", "terms", "augment", "symptoms", "metrics", "players", "stopping", "settings", "logs"}
-    | {"tunes", "arguments", "soap"},
+    | {"tunes", "arguments", "soap", "optimizers"},
     {"train", "routes", "policy", "relaxed", "tally", "probes", "landscape", "remedies"}
     | {"evaluate", "show", "report", "extractors", "nets", "data", "worlds"},
     {"recipe", "prices", "refusals", "ways", "asked", "defaults", "sides"},
@@ -40,6 +40,7 @@ FLOORS = [  # a file imports only from floors below its own
 ]
 FLOOR = {room: i for i, rooms in enumerate(FLOORS) for room in rooms}
 SAME_FLOOR = {
+    ("optimizers", "soap"),
     ("probes", "train"),
     ("routes", "train"),
     ("policy", "train"),

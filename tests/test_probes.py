@@ -9,9 +9,10 @@ from torch import nn
 
 from sparring import augment, worlds
 from sparring.losses import LOSSES
+from sparring.optimizers import last_step
 from sparring.penalties import clip
 from sparring.priors import Normal
-from sparring.probes import above, last_step, panel, probe
+from sparring.probes import above, panel, probe
 from sparring.schedules import constant
 from sparring.train import Method, State, step
 

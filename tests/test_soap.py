@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from sparring.probes import last_step
+from sparring.optimizers import last_step
 from sparring.routes import pace
 from sparring.soap import SOAP, folded, spread
 
