@@ -10,7 +10,7 @@ from .settings import Recipe
 from .spaces import Frames, Image, Label, Spec, Tokens, Vector
 
 CLASSES = 10  # by which slope penalties rise at most; nothing was measured beyond
-ALL = dict(optimizer="adam", average=0.02)
+ALL = dict(optimizer="adam", average=0.02, lazy=1)
 LATE = ALL | dict(drift=0.0, lr_end=0.0, beta2=0.99, loss="relativistic", beta1=0.0, route="pathwise")
 
 
@@ -34,8 +34,8 @@ def _image(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
     batch = few if side >= 24 and cpu else 64  # where time is short, many small steps
     lr_D = lr / (3 if matched else 1.5 if optimizer == "soap" else 6) if quick else lr  # its G has norms, its D none
     game = dict(r1=gamma, r2=gamma, gamma_end=1.0 if told else 0.1, lr=lr, lr_D=lr_D, lr_end=lr_end, settle=1.0)
-    average = 0.03 if optimizer == "soap" else 0.02
-    return LATE | game | dict(z=64, batch=batch, samples=300_000, optimizer=optimizer, average=average)
+    of_soap = dict(average=0.03, lazy=2) if optimizer == "soap" else {}
+    return LATE | game | dict(z=64, batch=batch, samples=300_000, optimizer=optimizer) | of_soap
 
 
 def _frames(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:

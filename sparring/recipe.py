@@ -89,7 +89,8 @@ def paired(r: Recipe) -> Recipe:
     return r
 
 
-GAME = ("loss", "r1", "r2", "gamma_end", "drift", "clip", "lr", "lr_D", "lr_end", "settle", "beta1", "beta2")
+GAME = ("loss", "r1", "r2", "gamma_end", "lazy", "drift", "clip")
+GAME += ("lr", "lr_D", "lr_end", "settle", "beta1", "beta2")
 
 
 def filled(r: Recipe, spec: Spec, device: torch.device) -> Recipe:
@@ -198,6 +199,7 @@ def method(r: Recipe, spec: Spec | None = None) -> Method:
     return Method(
         loss=loss(r),
         penalties=tuple(weights),
+        lazy=r.lazy or 1,
         terms=tuple(terms),
         adversarial=constant(r.adversarial),
         pulls=tuple((pull, constant(weight)) for pull, weight in pulls if weight),

@@ -53,7 +53,7 @@ def check(r: Recipe) -> None:
     for name, value in r.asdict().items():
         if isinstance(value, float) and not math.isfinite(value):
             raise RequestError(f"--{name} {value} must be a finite number")
-    counts = ("size", "width", "samples", "batch", "micro", "critic_steps", "group", "pack", "patience")
+    counts = ("size", "width", "samples", "batch", "micro", "lazy", "critic_steps", "group", "pack", "patience")
     counts += ("generator_steps", "length", "evaluate_n", "evaluate_final")
     counts += ("log_every", "sample_every", "evaluate_every", "checkpoint_every")
     amounts = ("ratio", "tau", "tau_end", "rollouts", "minutes", "lr", "lr_D", "clip", "gamma_end", "settle", "top_k")
@@ -239,6 +239,11 @@ def warnings(r: Recipe) -> list[str]:
         )
     if r.clip and names & penalties.LIPSCHITZ:
         said.append("weight clipping beside a gradient penalty does the same twice; the penalty alone is better")
+    if (r.lazy or 1) >= 8:
+        said.append(
+            f"--lazy {r.lazy}: with r1 and r2 at one step in 8, the authors of R3GAN saw worse pictures, and stacked "
+            "digits not learned at all; give --lazy 2 or 4"
+        )
     return said
 
 

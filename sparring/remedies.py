@@ -124,7 +124,7 @@ def reseeded(m: Method, seen: int) -> Method:
 
 def back_to(usual: Method) -> Remedy:
     """The default game of this kind of data, as given by `recipe.usual`: its loss, penalties, rates and turns."""
-    game = ("loss", "penalties", "lr_G", "lr_D", "beta1", "beta2", "critic_steps", "project")
+    game = ("loss", "penalties", "lazy", "lr_G", "lr_D", "beta1", "beta2", "critic_steps", "project")
 
     def as_usual(m: Method, seen: int) -> Method:
         return replace(m, **{k: getattr(usual, k) for k in game})
@@ -266,6 +266,7 @@ def settings(m: Method, seen: int) -> dict[str, Any]:
         **weights,
         **{k: float(f"{v:.6g}") for k, v in rates.items()},
         "beta1": m.beta1,
+        "lazy": m.lazy,
         "critic_steps": m.critic_steps,
         "clipped": m.project is not None,
         "augmented": m.augment is not None,

@@ -101,6 +101,7 @@ class Method:
 
     loss: Loss = relativistic
     penalties: tuple[tuple[Penalty, Schedule], ...] = ((r1, constant(1.0)), (r2, constant(1.0)))
+    lazy: int = 1  # turns of D from one r1 to the next, and of r2 between them; each is then so many times as heavy
     terms: tuple[tuple[Term, Schedule], ...] = ()  # of G's turn, beside its loss
     adversarial: Schedule = constant(1.0)  # weight of G's loss; at 0, G descends its terms alone
     pulls: tuple[tuple[Pull, Schedule], ...] = ()  # of each player's parameters, once a turn: historical averaging
@@ -186,6 +187,7 @@ def descend(loss_of: Callable, m: Method, s: State, player: Module, x: Tensor, c
     """One step of one player down its mean loss, in as many pieces as memory asks for; the other is held still."""
     name, opt, lr = ("G", s.opt_G, m.lr_G) if player is s.G else ("D", s.opt_D, m.lr_D)
     m = m if m.vary is None else replace(m, loss=m.vary(m.loss, s.seen))
+    m = m if m.lazy == 1 else replace(m, penalties=due(m, s.seen // (len(x) * parallel.size())))
     s.G.requires_grad_(name == "G")
     s.D.requires_grad_(name == "D")
     for group in opt.param_groups:
@@ -229,6 +231,17 @@ def descend(loss_of: Callable, m: Method, s: State, player: Module, x: Tensor, c
     parallel.average_buffers(player)
     opt.step()
     return {key: torch.cat(values) for key, values in gathered.items()}
+
+
+def due(m: Method, turn: int) -> tuple[tuple[Penalty, Schedule], ...]:
+    """The penalties of one turn of D where r1 and r2 come by turns (Karras et al. 2020, StyleGAN2: one in 16)."""
+    after = {r1: 0, r2: m.lazy // 2}
+    heavier = lambda w: lambda seen: m.lazy * w(seen)
+    return tuple(
+        (p, heavier(w) if p in after else w)
+        for p, w in m.penalties
+        if p not in after or (turn - after[p]) % m.lazy == 0
+    )
 
 
 def coupled(loss_of: Callable, m: Method, s: State, parts: list[tuple], place: list[tuple]) -> list[Loss]:

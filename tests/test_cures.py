@@ -36,6 +36,7 @@ CURES = {  # what a user asks for; on points and on pictures
     "clipping": dict(clip=0.05, r1=0.0, r2=0.0),
     "gradient penalty": dict(penalties="wgan_gp=10", r1=0.0, r2=0.0),
     "zero-centred penalties": dict(r1=1.0, r2=1.0),
+    "lazy penalties": dict(lazy=3),
     "packing": dict(pack=2),
     "unrolled": dict(unroll=2),
     "spectral norm": dict(spectral="D", r1=0.0, r2=0.0),

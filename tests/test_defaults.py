@@ -8,7 +8,7 @@ from sparring.settings import Recipe
 from sparring.spaces import Frames, Image, Label, Spec, Tokens, Vector
 
 FACES, NEXT = Image(3, 32), Frames(2, 3, 32)
-ADAM, SOAP = ("adam", 0.02), ("soap", 0.03)  # and the half-life of the average generator
+ADAM, SOAP = ("adam", 0.02, 1), ("soap", 0.03, 2)  # with the half-life of the average generator, and how lazy
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ ADAM, SOAP = ("adam", 0.02), ("soap", 0.03)  # and the half-life of the average 
 )
 def test_how_steps_are_taken(spec, device, asked, taken, batch):
     r = filled(Recipe(**dict(net="quick") | asked), spec, torch.device(device))
-    assert ((r.optimizer, r.average), r.batch) == (taken, batch)
+    assert ((r.optimizer, r.average, r.lazy), r.batch) == (taken, batch)
 
 
 @pytest.mark.parametrize("asked", [dict(average=0.1), dict(optimizer="soap"), dict(batch=7), dict(lr=1e-4)])

@@ -34,6 +34,7 @@ CURES = {
     "feature matching": dict(terms=((feature_matching, constant(3.0)),)),
     "both": dict(generator_loss=unrolled(1), terms=((feature_matching, constant(3.0)),)),
     "historical averaging": dict(pulls=((historical, constant(0.1)),)),
+    "lazy": dict(lazy=2),
     "top-k": dict(vary=top_k(constant(0.5))),
     "virtual batch norm": dict(),
     "packing": dict(),

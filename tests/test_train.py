@@ -9,13 +9,13 @@ from torch import nn
 
 from sparring.folder import RunFolder, read_tree, write_tree
 from sparring.losses import LOSSES, relativistic
-from sparring.penalties import r1, r2
+from sparring.penalties import lecam, r1, r2
 from sparring.players import PlayerError, check_players
 from sparring.policy import score_function, to_go
 from sparring.priors import Normal
 from sparring.schedules import constant
 from sparring.spaces import Image, Label, Spec, Vector
-from sparring.train import Method, State, follow, step, train
+from sparring.train import Method, State, descend, due, follow, step, train
 
 EXACT = ((r1, constant(0.1)), (r2, constant(0.1)))
 
@@ -73,8 +73,6 @@ def same(a, b):
 @pytest.mark.parametrize("players", [(Maker, Judge), (BufferedMaker, BufferedJudge)])
 def test_a_turn_moves_only_whose_turn_it_is(players):
     s, m = pair(players=players), Method(penalties=EXACT, lr_G=constant(0.01), lr_D=constant(0.01))
-    from sparring.train import descend
-
     G, D = everything(s.G), everything(s.D)
     descend(m.critic_loss, m, s, s.D, data(), None)
     assert same(everything(s.G), G)
@@ -130,6 +128,25 @@ def test_resumed_is_never_stopped(tmp_path):
         step(m, second, data(seed=i))
     for a, b in ((straight.G, second.G), (straight.D, second.D), (straight.ema, second.ema)):
         assert same(everything(a), everything(b))
+
+
+@pytest.mark.parametrize("lazy", [1, 2, 3, 4])
+def test_in_as_many_turns_a_lazy_penalty_weighs_as_much(lazy):
+    other = constant(0.7)
+    m = Method(penalties=(*EXACT, (lecam, other)), lazy=lazy)
+    weights = {r1: [], r2: [], lecam: []}
+    for turn in range(3 * lazy):
+        now = due(m, turn) if lazy > 1 else m.penalties
+        for p, w in now:
+            weights[p].append(w(0))
+        assert lazy < 2 or not {r1, r2} <= {p for p, _ in now}
+    assert weights == {p: [lazy * w(0)] * 3 for p, w in EXACT} | {lecam: [0.7] * 3 * lazy}
+
+
+def test_lazy_penalties_are_paid_in_their_turns():
+    s, m = pair(), Method(penalties=EXACT, lazy=2)
+    paid = [{k for k in step(m, s, data(seed=i)) if k.startswith("penalty/")} for i in range(4)]
+    assert paid == [{"penalty/r1"}, {"penalty/r2"}] * 2
 
 
 def test_nobody_outside_notices_our_randomness():
