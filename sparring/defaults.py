@@ -34,7 +34,7 @@ def _image(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
     batch = few if side >= 24 and cpu else 64  # where time is short, many small steps
     lr_D = lr / (3 if matched else 1.5 if optimizer == "soap" else 6) if quick else lr  # its G has norms, its D none
     game = dict(r1=gamma, r2=gamma, gamma_end=1.0 if told else 0.1, lr=lr, lr_D=lr_D, lr_end=lr_end, settle=1.0)
-    of_soap = dict(average=0.03, lazy=2) if optimizer == "soap" else {}
+    of_soap = dict(average=0.03, lazy=8) if optimizer == "soap" else {}
     return LATE | game | dict(z=64, batch=batch, samples=300_000, optimizer=optimizer) | of_soap
 
 

@@ -239,10 +239,10 @@ def warnings(r: Recipe) -> list[str]:
         )
     if r.clip and names & penalties.LIPSCHITZ:
         said.append("weight clipping beside a gradient penalty does the same twice; the penalty alone is better")
-    if (r.lazy or 1) >= 8:
+    if (r.lazy or 1) >= 8 and r.optimizer != "soap":
         said.append(
-            f"--lazy {r.lazy}: with r1 and r2 at one step in 8, the authors of R3GAN saw worse pictures, and stacked "
-            "digits not learned at all; give --lazy 2 or 4"
+            f"--lazy {r.lazy}: with r1 and r2 at one step in 8 by Adam, the authors of R3GAN saw worse pictures, and "
+            "stacked digits not learned at all; give --lazy 2 or 4, or --optimizer soap"
         )
     return said
 

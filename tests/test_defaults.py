@@ -8,7 +8,7 @@ from sparring.settings import Recipe
 from sparring.spaces import Frames, Image, Label, Spec, Tokens, Vector
 
 FACES, NEXT = Image(3, 32), Frames(2, 3, 32)
-ADAM, SOAP = ("adam", 0.02, 1), ("soap", 0.03, 2)  # with the half-life of the average generator, and how lazy
+ADAM, SOAP = ("adam", 0.02, 1), ("soap", 0.03, 8)  # with the half-life of the average generator, and how lazy
 
 
 @pytest.mark.parametrize(

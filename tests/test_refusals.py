@@ -37,6 +37,7 @@ def spoiled(tmp_path):
         ("train ring --augment colour", "color"),
         ("train faces --size 33", "nearest"),
         ("train faces --size -16", "--size -16 must be above 0"),
+        ("train ring --lazy 0", "--lazy 0 must be above 0"),
         ("train ring --preset=", "--preset is given no name; presets are scratchgan"),
         ("train ring --samples -5", "must be above 0"),
         ("train ring --threads -1", "--threads -1 must be above 0, or 0 for all cores"),

@@ -320,6 +320,15 @@ def test_an_unbounded_critic_is_warned_of(tmp_path, capsys):
     assert "no bound without a Lipschitz penalty" in capsys.readouterr().err
 
 
+def test_penalties_that_are_too_lazy_for_adam_are_warned_of(tmp_path, capsys):
+    options = ["--lazy", 16, "--samples", 640, *SHORT, "--log_every", 64]  # so that some lines know no penalty
+    assert sparring("train", "ring", *options, "--run", tmp_path / "run") == 0
+    assert "give --lazy 2 or 4, or --optimizer soap" in capsys.readouterr().err
+    rows = [json.loads(line) for line in (tmp_path / "run" / "stats.jsonl").read_text().splitlines()]
+    assert [[k for k in row if k.startswith("penalty/r")] for row in rows[:2]] == [["penalty/r1"], []]
+    assert (tmp_path / "run" / "report.html").exists()
+
+
 def test_a_run_that_blows_up_says_so_and_keeps_what_it_had(tmp_path, capsys):
     options = ["--lr", "1e18", "--samples", 64000, "--log_every", 64]
     assert sparring("train", "ring", *options, *SHORT, "--run", tmp_path / "run") == 1
