@@ -1,5 +1,5 @@
-"""What a step costs beside a bare loop and by SOAP, what bfloat16 and kept memory gain, what data, probes and the log
-take: results/speed.json.
+"""What a step costs beside a bare loop and by SOAP, what bfloat16, kept memory and lazy penalties gain, what data,
+probes and the log take: results/speed.json.
 
     python benchmarks/speed.py [--threads 2] [--rounds 15]
 
@@ -35,6 +35,7 @@ from sparring.tally import Tally
 from sparring.train import Method, State, step
 
 GAMMA = 0.2
+LAZY = 8
 METHOD = dict(
     penalties=((r1, constant(GAMMA)), (r2, constant(GAMMA))),
     lr_G=constant(1e-3),
@@ -85,8 +86,8 @@ def pair(spec: Spec, channels_last: bool = True) -> tuple[nn.Module, nn.Module]:
     return tuple(net.to(memory_format=layout) for net in sizes.build("quick", spec, Normal(64)))
 
 
-def ours(spec: Spec, bf16: bool, optimizer: Any = torch.optim.Adam) -> Callable[[torch.Tensor], None]:
-    s, m = State.begin(*pair(spec), optimizer), Method(**METHOD, bf16=bf16)
+def ours(spec: Spec, bf16: bool, optimizer: Any = torch.optim.Adam, lazy: int = 1) -> Callable[[torch.Tensor], None]:
+    s, m = State.begin(*pair(spec, channels_last=bf16), optimizer), Method(**METHOD, bf16=bf16, lazy=lazy)
     return lambda x: step(m, s, x)
 
 
@@ -94,6 +95,8 @@ Spent = Callable[[int], float]  # times -> CPU seconds that it took
 PLAYERS: dict[str, Callable[[Spec], Callable[[torch.Tensor], None]]] = {
     "eager": lambda spec: bare(*pair(spec, channels_last=False), bf16=False),
     "ours": lambda spec: ours(spec, True),
+    "eager, the recipe of faces": lambda spec: ours(spec, False, SOAP, LAZY),
+    "the recipe of faces": lambda spec: ours(spec, True, SOAP, LAZY),
 }
 
 
@@ -124,8 +127,8 @@ def serve(asked: Connection, player: str, kept: bool, threads: int) -> None:
     torch.set_num_threads(threads)
     if kept:
         machine.keep_freed_memory()
-    x = torch.rand(64, 3, 32, 32) * 2 - 1
-    x = x if player == "eager" else x.contiguous(memory_format=torch.channels_last)
+    x = torch.rand(32 if "recipe" in player else 64, 3, 32, 32) * 2 - 1
+    x = x if "eager" in player else x.contiguous(memory_format=torch.channels_last)
     play = PLAYERS[player](Spec(Image(3, 32)))
     spent = here(lambda: play(x))
     with suppress(EOFError):  # nobody asks any more
@@ -167,6 +170,8 @@ def main() -> None:
     spec32 = Spec(Image(3, 32))
     eager, apart, given = (there(*who, args.threads) for who in (("eager", False), ("ours", True), ("ours", False)))
     found["eager fp32 over default"] = ratio(eager, apart, args.rounds, each=2)
+    faces = there("eager, the recipe of faces", False, args.threads), there("the recipe of faces", True, args.threads)
+    found["eager fp32 over default, by the recipe of faces"] = ratio(*faces, args.rounds, each=LAZY)
     found["freed memory given back over kept"] = ratio(given, apart, args.rounds)
 
     x = (torch.rand(64, 3, 32, 32) * 2 - 1).contiguous(memory_format=torch.channels_last)
@@ -178,14 +183,19 @@ def main() -> None:
         here(lambda: soap(half)), here(lambda: a(half)), args.rounds, each=20
     )
 
-    faces = data.open(worlds.open("faces", size=64))
-    stream = data.batches(faces.train, 64, seed=0)
-    fetch = lambda: faces.spec.x.encode(next(stream)[0]).contiguous(memory_format=torch.channels_last)
+    lazy = ours(spec32, True, SOAP, LAZY)
+    found["r1 and r2 at each step over lazy ones, by soap"] = ratio(
+        here(lambda: soap(half)), here(lambda: lazy(half)), args.rounds, each=2 * LAZY
+    )
+
+    large = data.open(worlds.open("faces", size=64))
+    stream = data.batches(large.train, 64, seed=0)
+    fetch = lambda: large.spec.x.encode(next(stream)[0]).contiguous(memory_format=torch.channels_last)
     real = fetch()
-    play = ours(faces.spec, True)
+    play = ours(large.spec, True)
     found["data over step at 64x64"] = ratio(here(fetch), here(lambda: play(real)), args.rounds, each=2)
 
-    s, m = State.begin(*pair(spec32), SOAP), Method(**METHOD, bf16=True)
+    s, m = State.begin(*pair(spec32), SOAP), Method(**METHOD, bf16=True, lazy=LAZY)
     z, tally = Normal(64).sample(64), Tally()
     examples = [((torch.rand(256, 3, 32, 32) * 2 - 1).contiguous(memory_format=torch.channels_last), None)] * 8
     shown = panel(z, examples, examples)
@@ -200,7 +210,7 @@ def main() -> None:
 
     counted()
     seen = ratio(here(look), here(counted), args.rounds, each=20)
-    every = 120_000 // 150 // 32  # steps between two looks of a run of eight minutes
+    every = 150_000 // 150 // 32  # steps between two looks of a run of eight minutes
     found["probes and log over training"] = {k: v / every for k, v in seen.items()} | {"every_steps": every}
 
     document = {
