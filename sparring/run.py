@@ -312,7 +312,7 @@ def shown_to(run: Run) -> Panel:
     return panel(z, some(data.train), some(data.heldout), labels)
 
 
-def timed(r: Recipe, state: State, data: Dataset, device: torch.device, share: float = 0.94) -> int:
+def timed(r: Recipe, state: State, data: Dataset, device: torch.device, share: float = 0.9) -> int:
     """How many samples fit r.minutes, by a few steps on a copy of the players.
 
     share: of the time that is for steps; probes, sheets and evaluations have the rest.
