@@ -235,7 +235,7 @@ def descend(loss_of: Callable, m: Method, s: State, player: Module, x: Tensor, c
 
 def due(m: Method, turn: int) -> tuple[tuple[Penalty, Schedule], ...]:
     """The penalties of one turn of D where r1 and r2 come by turns (Karras et al. 2020, StyleGAN2: one in 16)."""
-    after = {r1: 0, r2: m.lazy // 2}
+    after: dict[Penalty, int] = {r1: 0, r2: m.lazy // 2}
     heavier = lambda w: lambda seen: m.lazy * w(seen)
     return tuple(
         (p, heavier(w) if p in after else w)
