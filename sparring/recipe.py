@@ -58,7 +58,8 @@ def plan(r: Recipe, data: Dataset, device: torch.device) -> tuple[Recipe, list[s
     if isinstance(spec.x, Image):
         usual = "0.05 for next frames" if past else "(size / 32)^2"
         usual += ", times the classes up to ten," if by_class(r, spec) else ""
-        reasons.append(f"slope penalties: r1 {r.r1:g} and r2 {r.r2:g} ({usual} if left out), batch {r.batch}")
+        often = f", by turns, each at one step in {r.lazy} and so much heavier there" if (r.lazy or 1) > 1 else ""
+        reasons.append(f"slope penalties: r1 {r.r1:g} and r2 {r.r2:g} ({usual} if left out){often}; batch {r.batch}")
     if r.optimizer == "soap":
         reasons.append(f"optimizer: soap, lr {r.lr:g} and lr_D {r.lr_D:g}; its steps cost more, and fewer are needed")
     if r.precision == "auto":
