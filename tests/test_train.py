@@ -136,7 +136,7 @@ def test_in_as_many_turns_a_lazy_penalty_weighs_as_much(lazy):
     m = Method(penalties=(*EXACT, (lecam, other)), lazy=lazy)
     weights = {r1: [], r2: [], lecam: []}
     for turn in range(3 * lazy):
-        now = due(m, turn) if lazy > 1 else m.penalties
+        now = due(m, turn)
         for p, w in now:
             weights[p].append(w(0))
         assert lazy < 2 or not {r1, r2} <= {p for p, _ in now}
