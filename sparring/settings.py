@@ -57,8 +57,8 @@ class Recipe:
     """the share of r1 and r2 that is left at 0.7 of the run, by the same factor each sample; by class, in quick
     networks, all; else a tenth"""
     lazy: int | None = None
-    """steps of D from one r1 to the next, with r2 half-way between, each so many times as heavy: 8 for pictures by soap,
-    else 1, so that both are at every step"""
+    """steps of D from one r1 to the next, with r2 half-way between, each so many times as heavy: 8 for pictures by
+    soap, else 1, so that both are at every step"""
     drift: float | None = None
     """weight of the squared mean of D's scores of real and fake, whose level a relativistic loss leaves open: 0.01 for
     next frames, else 0"""
