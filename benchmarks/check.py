@@ -50,12 +50,12 @@ PROOFS = {
     ),
     "stacked-digits": Proof(
         ("stacked-digits", "--minutes", "8", "--evaluate_final", "26000"),
-        2,
+        3,
         {"modes": (990, 1000), "kl": (0, 0.15)},
     ),
     "mnist": Proof(
         (os.path.join(os.environ.get("SPARRING_DATA", "."), "mnist-train.npz"), "--minutes", "8"),
-        2,
+        3,
         {"coverage": (0.8, INF)},
         ceilings=("coverage",),
     ),
