@@ -101,12 +101,14 @@ def files(p: Parser, argv: Sequence[str]) -> Iterator[str]:
             if value not in PRESETS:
                 raise RequestError(f"--preset {value!r} is none of {', '.join(PRESETS)}{nearest(value, PRESETS)}")
             value = str(PRESETS[value])
-        _check_options(p, Path(value))
-        yield from ("--config", value)
+        yield from ("--config", _options(p, Path(value)))
 
 
-def _check_options(p: Parser, path: Path) -> None:
-    """Refuses a file of options that cannot be read, is no YAML, or has a name that is no option."""
+def _options(p: Parser, path: Path) -> str:
+    """A file of options, as YAML; refused where it cannot be read, is no YAML, or has a name that is no option.
+
+    The recipe.yaml of a run is one: its minutes have become samples.
+    """
     import yaml
 
     names = [action.dest for action in p._actions]
@@ -119,6 +121,9 @@ def _check_options(p: Parser, path: Path) -> None:
         raise RequestError(f"--config {path} is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(options, dict):
         raise RequestError(f"--config {path} holds no options: write one a line, such as `lr: 0.001`")
+    if options.pop("format", None) is not None:
+        del options["minutes"]
     for name in map(str, options):
         if name not in names:
             raise RequestError(f"--config {path}: {name!r} is no option{nearest(name, names)}")
+    return yaml.safe_dump(options)

@@ -101,7 +101,7 @@ def choose(run: Run, found: list[Finding]) -> tuple[Act, Method] | None:
     agreed = parallel.gather(torch.tensor(asked, dtype=torch.float64, device=run.device))[0].long().tolist()
     places = sorted((int(c.name) for c in run.folder.checkpoints()), reverse=True)
     spec = run.data.spec
-    known = (run.acts, recipe.method(run.recipe, spec), recipe.usual(run.recipe, spec, run.device), spec)
+    known = (run.acts, recipe.method(run.recipe, spec), usual(run), spec)
     for i, since in agreed:
         older = [place for place in places if 0 < place <= since] + [0]
         if i >= 0 and (chosen := remedies.choose(run.method, run.state.seen, NAMES[i], older, *known)):
@@ -168,8 +168,12 @@ def take(run: Run, saved: dict[str, Any]) -> None:
 
 def replayed(run: Run, acts: list[Act]) -> Method:
     """The method that the run began with, after these acts."""
-    first, usual = recipe.method(run.recipe, run.data.spec), recipe.usual(run.recipe, run.data.spec, run.device)
-    return remedies.replay(first, acts, run.recipe.samples or 0, usual)
+    return remedies.replay(recipe.method(run.recipe, run.data.spec), acts, run.recipe.samples or 0, usual(run))
+
+
+def usual(run: Run) -> Method:
+    """The default game of the run's data where it began, on whatever it goes on now."""
+    return recipe.usual(run.recipe, run.data.spec, torch.device(run.begun_on))
 
 
 def go_back(run: Run, to: int, afresh: Callable[[Run], State]) -> None:
@@ -201,7 +205,9 @@ def forget(run: Run) -> None:
 def forget_the_last(run: Run) -> None:
     """Forgets the run's own evaluation at its end, which comes after the last checkpoint and is made anew."""
     rows = run.folder.rows("evaluations.jsonl")
-    run.folder.write_rows("evaluations.jsonl", [r for r in rows if r["seen"] < run.state.seen or "by" in r])
+    here = [r for r in rows if r["seen"] >= run.state.seen and "by" not in r]
+    last = here[1:] if run.why else here  # the first told that a target was reached
+    run.folder.write_rows("evaluations.jsonl", [r for r in rows if r not in last])
 
 
 # -- enough -----------------------------------------------------------------------------------------------------------

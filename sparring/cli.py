@@ -6,6 +6,7 @@ Exit status: 0 done, 1 failed while running (what was made is kept), 2 the reque
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -261,6 +262,8 @@ def _status(error: Exception) -> int | None:
         return 2
     if isinstance(error, FolderError):
         return error.status
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):  # it names the file
+        return 1
     return 1 if isinstance(error, RunError | PeerLost | DamagedError) else None
 
 

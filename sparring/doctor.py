@@ -85,7 +85,7 @@ def look_deep(folder: Path) -> list[Finding]:
     from .train import pathwise
 
     r = Recipe.of(RunFolder(folder).recipe())
-    device = machine.pick(r.device, r.threads)
+    device = machine.pick("auto", r.threads)
     data = run_room.open_data(r)
     if isinstance(data.spec.x, Tokens):
         raise RequestError(f"--deep follows gradients through samples, and {folder} writes tokens: leave it out")
@@ -97,6 +97,7 @@ def look_deep(folder: Path) -> list[Finding]:
     if saved is None:
         raise RequestError(f"{folder} has no checkpoint yet; --deep needs one")
     take(here, saved)
+    here.begun_on = saved.get("begun_on", here.begun_on)
     m = replayed(here, [Act(**act) for act in saved["acts"]])
     s, n = here.state, min(256, len(data.heldout) // 2)
     x, c = run_room.played(here, *data.heldout.take(torch.arange(2 * n)))

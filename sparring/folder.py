@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -105,7 +106,31 @@ class RunFolder:
             file.truncate(0)
             file.write(f"process {os.getpid()}")
             file.flush()
+            self._tidy()
             yield
+
+    def _tidy(self) -> None:
+        """What a crash left aside goes, and what it left half renamed comes back."""
+        for left in (*self.path.glob(".aside-*/"), *self.path.glob("checkpoints/.aside-*/")):
+            shutil.rmtree(left)
+        for old in (*self.path.glob(".old-*/"), *self.path.glob("checkpoints/.old-*/")):
+            place = old.with_name(old.name.removeprefix(".old-"))
+            shutil.rmtree(old) if place.exists() else old.rename(place)
+
+    @contextmanager
+    def room(self) -> Iterator[None]:
+        """Inside, a disk that is full is said in words."""
+        try:
+            yield
+        except (OSError, SafetensorError) as error:
+            if getattr(error, "errno", None) not in (errno.ENOSPC, errno.EDQUOT) and "No space" not in str(error):
+                raise
+            last = self.checkpoints()[-1].name.lstrip("0") if self.checkpoints() else "none"
+            raise FolderError(
+                f"the disk is full ({error}); the last checkpoint ({last}) is whole; make room and "
+                f"`sparring resume {self.path}`",
+                status=1,
+            ) from error
 
     # -- whole files and lines ----------------------------------------------------------------------------------------
 
@@ -123,7 +148,8 @@ class RunFolder:
 
     def write_folder(self, name: str, write: Callable[[Path], object]) -> Path:
         """A whole folder of files, which takes the place of the one before."""
-        place, aside, old = (self.path / f"{prefix}{name}" for prefix in ("", ".aside-", ".old-"))
+        place = self.path / name
+        aside, old = (place.with_name(f"{prefix}{place.name}") for prefix in (".aside-", ".old-"))
         for left in (aside, old):
             shutil.rmtree(left, ignore_errors=True)
         try:
@@ -133,8 +159,8 @@ class RunFolder:
                 place.rename(old)
             aside.rename(place)
         finally:
-            for left in (aside, old):
-                shutil.rmtree(left, ignore_errors=True)
+            shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
         return place
 
     def write_json(self, name: str, value: Any) -> Path:
@@ -171,30 +197,16 @@ class RunFolder:
     # -- checkpoints --------------------------------------------------------------------------------------------------
 
     def save(self, seen: int, tree: dict[str, Any], keep: int = 2, best: int | None = None) -> Path:
-        """A checkpoint: nested dictionaries of tensors and plain values.  The newest `keep` and the best stay."""
-        place = self.path / "checkpoints" / f"{seen:012d}"
-        aside = place.with_name(f".aside-{place.name}")
-        shutil.rmtree(aside, ignore_errors=True)
-        try:
-            aside.mkdir(parents=True)
-            write_tree(aside, tree)
-            if place.exists():
-                shutil.rmtree(place)
-            aside.rename(place)
-            for kept in (*self.path.glob("*.jsonl"), place.parent):  # before older ones go
-                settle(kept)
-        except OSError as error:
-            shutil.rmtree(aside, ignore_errors=True)
-            if error.errno == errno.ENOSPC or "No space" in str(error):
-                last = self.checkpoints()[-1].name.lstrip("0") if self.checkpoints() else "none"
-                raise FolderError(
-                    f"the disk is full: the checkpoint at {seen:,} samples was not written; the one before "
-                    f"({last}) is whole; make room and `sparring resume {self.path}`",
-                    status=1,
-                ) from error
-            raise
-        for old in self.checkpoints()[:-keep]:
-            if best is None or int(old.name) != best:
+        """A checkpoint: nested dictionaries of tensors and plain values.  The newest `keep` and the best stay.
+
+        Any that have seen more are of a way that was left, or damaged: they go.
+        """
+        place = self.write_folder(f"checkpoints/{seen:012d}", lambda aside: write_tree(aside, tree))
+        for kept in (*self.path.glob("*.jsonl"), place.parent):  # before older ones go
+            settle(kept)
+        until = [p for p in self.checkpoints() if int(p.name) <= seen]
+        for old in self.checkpoints():
+            if old not in until[-keep:] and (int(old.name) > seen or int(old.name) != best):
                 shutil.rmtree(old)
         return place
 
@@ -203,12 +215,25 @@ class RunFolder:
         return sorted(p for p in (self.path / "checkpoints").glob("[0-9]*") if p.is_dir())
 
     def load(self, tell: Callable[[str], object] = print) -> dict[str, Any] | None:
-        """The newest whole checkpoint, or None; a damaged one is named to `tell` and the one before is taken."""
+        """The newest whole checkpoint; a damaged one is named to `tell` and the one before is taken.
+
+        None where there is no checkpoint; FolderError where all are damaged.
+        """
+        damaged: list[DamagedError] = []
         for place in reversed(self.checkpoints()):
             try:
-                return read_tree(place)
+                tree = read_tree(place)
             except DamagedError as error:
+                damaged.append(error)
+                continue
+            for error in damaged:
                 tell(f"{error}; taking the checkpoint before it")
+            return tree
+        if damaged:
+            raise FolderError(
+                f"{'; '.join(map(str, damaged))}: no checkpoint is left to go on from; put a whole copy of "
+                f"{self.path / 'checkpoints'} back, or remove that folder to start at the first sample"
+            )
         return None
 
     def load_at(self, seen: int) -> dict[str, Any] | None:

@@ -17,7 +17,7 @@ from .folder import apart
 from .names import RequestError
 from .recipe import players
 from .settings import Recipe
-from .spaces import Label, Spec, Tokens
+from .spaces import Label, Spec, Tokens, at_once
 from .spaces import from_json as spec_from_json
 from .spaces import to_json as spec_json
 
@@ -60,7 +60,7 @@ def draw(
     seed: int = 0,
     c: Tensor | None = None,
     z: Tensor | None = None,
-    batch: int = 250,
+    batch: int | None = None,
     **how: Any,
 ) -> Tensor:
     """n samples in stored form, the same for the same seed.
@@ -70,7 +70,7 @@ def draw(
     """
     device = next(G.parameters()).device
     noise: Any = G.prior.sample(n, generator("draw", seed)) if z is None else z  # type: ignore[union-attr]
-    parts = []
+    parts, batch = [], batch or at_once(spec.x, 250)
     for i in range(0, n, batch):
         ci: Any = None if c is None else c[i : i + batch].to(device)
         if (

@@ -82,7 +82,8 @@ def save(run: Run, seconds: float) -> None:
     if run.first:
         meaning = dict(recipe=r.asdict(), fingerprint=data.card["fingerprint"], spec=spec_json(data.spec))
         acts = [act._asdict() for act in run.acts]
-        tree = {"state": s.save(), "seconds": seconds, "tally": tally, "findings": run.findings, "acts": acts}
+        told = {"findings": run.findings, "acts": acts, "why": run.why, "begun_on": run.begun_on}
+        tree = {"state": s.save(), "seconds": seconds, "tally": tally} | told
         run.folder.save(s.seen, tree | meaning, keep=4 if r.autopilot == "act" else 2, best=autopilot.best_seen(run))
         write_generator(run, s.seen)
 

@@ -52,7 +52,7 @@ def field(m: Method, s: State, x: Tensor, c: Tensor | None, z: Tensor, graph: bo
     with chance("D"):
         D, fed = look(m, s, x), m.feed(s.G, c, s.seen)
         real, fake = x.detach().requires_grad_(), s.G(z, fed).to(x.dtype)
-        loss_D, _ = price_of_turn(m, Turn(D, c, real, fake, D(real, c), D(fake, fed), memory, s.seen))
+        loss_D, _ = price_of_turn(m, Turn(D, c, real, fake, D(real, c), D(fake, fed), memory, s.seen, fed))
     with chance("G"):
         D, fed = look(m, s, x), m.feed(s.G, c, s.seen)
         fake = s.G(z, fed).to(x.dtype)

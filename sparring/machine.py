@@ -27,6 +27,8 @@ def pick(name: str, threads: int) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if name == "cuda" else name)
+        if device.type not in ("cpu", "cuda"):
+            raise RuntimeError("nothing was tried on it")
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         *others, last = (kind for kind in ("cpu", "cuda", "auto") if kind != name.partition(":")[0])
@@ -35,6 +37,8 @@ def pick(name: str, threads: int) -> torch.device:
         ) from error
     if device.type == "cuda":
         torch.cuda.set_device(device)  # where messages between processes pass
+        torch.backends.cudnn.allow_tf32 = False  # float32 is float32
+        torch.backends.cudnn.deterministic = True
     else:
         keep_freed_memory()
     return device

@@ -88,7 +88,7 @@ def evaluate(asked: Asked) -> dict[str, Any]:
     device = machine.pick(asked.device, 0)
     named = {name: find(EXTRACTORS, name, "extractor") for name in _names(asked.extractor)}
 
-    run = opened(asked)
+    run = opened(asked, device)
     sides = samples_of_run(run, asked) if run else samples_that_lie(asked)
     check(wanted if wanted and asked.measures != "all" else (), sides.data, sides.labels, named)
     others = foreseen_by_others(asked, run, sides)
@@ -145,14 +145,14 @@ def reports(
 # -- what is held against what ----------------------------------------------------------------------------------------
 
 
-def opened(asked: Asked) -> Run | None:
+def opened(asked: Asked, device: torch.device) -> Run | None:
     """The run that is measured; None where it is samples."""
     folder = Path(asked.what)
     if (folder / "recipe.yaml").exists():
         G, spec, card = generators.load_generator(folder / "generator")
         if asked.sweep is not None:
             sweeping.check(spec)
-        return Run(RunFolder(folder), Recipe.of(RunFolder(folder).recipe()), G, spec, card)
+        return Run(RunFolder(folder), Recipe.of(RunFolder(folder).recipe()), G.to(device), spec, card)
     if asked.sweep is not None:
         raise RequestError(
             f"--sweep {asked.sweep} samples a generator at many temperatures, and {asked.what} is no run"
@@ -241,6 +241,7 @@ def foreseen_by_others(asked: Asked, run: Run | None, sides: Sides) -> dict[str,
         G, its, _ = generators.load_generator(Path(name) / "generator")
         if its != run.spec:
             raise RequestError(f"--beside {name} makes {its.x} from {its.c}, not {run.spec.x} from {run.spec.c}")
+        G.to(next(run.G.parameters()).device)
         found[name] = generators.draw(G, its, len(sides.fake), asked.seed, sides.c)
     return found
 

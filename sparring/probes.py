@@ -6,7 +6,7 @@
 A look changes nothing: players, buffers, modes and torch's own generators are as they were.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -47,18 +47,29 @@ class Marks(NamedTuple):
     mirrored: Tensor
 
 
-def panel(z: Tensor, train: Sequence[Batch], heldout: Sequence[Batch], labels: Tensor | None = None) -> Panel:
+def panel(z: Tensor, train: Iterable[Batch], heldout: Iterable[Batch], labels: Tensor | None = None) -> Panel:
     """z (n, dim), and examples of either split in played form, by batches; `labels` of the held-out ones, if known."""
-    first = lambda parts: (_cat([x for x, _ in parts], len(z)), _cat([c for _, c in parts if c is not None], len(z)))
-    known = torch.cat([marks(x).x for x, _ in train])
-    unknown = Marks(*(torch.cat(list(m)) for m in zip(*(marks(x) for x, _ in heldout))))
+    (x, c, (known, _)), (y, e, unknown) = shown(train, len(z)), shown(heldout, len(z))
     usual = lonely(nearest(unknown, known)).quantile(0.05)
-    (x, c), (y, e) = first(train), first(heldout)
-    n = min(len(z), len(x), len(y))  # type: ignore[arg-type]
+    n = min(len(z), len(x), len(y))
     cut = lambda t: None if t is None else t[:n]
     kind = None if labels is None else labels[: len(unknown.x)].long().to(unknown.x.device)
     cell = cells(unknown.x, kind, n)
-    return Panel(z[:n], (x[:n], cut(c)), (y[:n], cut(e)), known, unknown.x, cell, usual, kind)  # type: ignore
+    return Panel(z[:n], (x[:n], cut(c)), (y[:n], cut(e)), known, unknown.x, cell, usual, kind)
+
+
+def shown(batches: Iterable[Batch], n: int) -> tuple[Tensor, Tensor | None, Marks]:
+    """The first n examples, what they are given, and the marks of all, of which no more is kept."""
+    first: list[Batch] = []
+    found: list[Marks] = []
+    left = n
+    for x, c in batches:
+        found.append(marks(x))
+        if left > 0:
+            first.append((x[:left], _cut(c, left)))
+            left -= len(x)
+    x, c = (None if parts[0] is None else torch.cat(parts) for parts in zip(*first))
+    return x, c, Marks(*map(torch.cat, zip(*found)))  # type: ignore
 
 
 @torch.no_grad()
@@ -376,8 +387,3 @@ def apart(a: Module, b: Module) -> Tensor:
 
 def _cut(c: Tensor | None, k: int) -> Tensor | None:
     return None if c is None else c[:k]
-
-
-def _cat(parts: Sequence[Tensor], n: int) -> Tensor | None:
-    """The first n of what comes in parts."""
-    return torch.cat(list(parts))[:n] if parts else None

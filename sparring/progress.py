@@ -20,13 +20,14 @@ class Progress:
     """Counts from `start` to `total`; `update(done, note)` may be called as often as you like.
 
     In a terminal a bar that redraws itself; otherwise a line at most every `pause` seconds, the first at once.
+    shown: whether anything is; of many processes one is enough.
     """
 
-    def __init__(self, what: str, total: int, start: int = 0, pause: float = 15.0):
+    def __init__(self, what: str, total: int, start: int = 0, pause: float = 15.0, shown: bool = True):
         self.what, self.total, self.start, self.pause = what, total, start, pause
-        self.began, self.last = time.monotonic(), float("-inf")
+        self.began, self.last = time.monotonic(), float("-inf") if shown else float("inf")
         self.bar = None
-        if sys.stderr.isatty():
+        if shown and sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
             from rich.progress import Progress as Bar

@@ -136,7 +136,7 @@ def players(r: Recipe, spec: Spec) -> tuple[Module, Module]:
     """The pair of networks, from the recipe's seed."""
     prior = find(PRIORS, r.prior, "prior")(r.z) if r.z else None
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(r.seed)
+        torch.default_generator.manual_seed(r.seed)  # the networks are made on the CPU
         pair = find(sizes.PAIRS, r.net, "net")
 
         def make(spec: Spec) -> tuple[Module, Module]:

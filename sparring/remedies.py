@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from . import augment, losses, penalties
 from .schedules import Schedule, constant
 from .spaces import Frames, Image, Spec
-from .train import Method
+from .train import Method, named
 
 Remedy = Callable[[Method, int], Method]  # the method, and the samples seen
 MOST = 4  # acts in one run
@@ -39,18 +39,18 @@ class Act(NamedTuple):
 
 def smoother(m: Method, seen: int, factor: float = 10.0, least: float = 0.1) -> Method:
     """r1 and r2 tenfold, and both there: the critic has no steep places."""
-    old = {p.__name__: w for p, w in m.penalties}
+    old = {named(p): w for p, w in m.penalties}
     weight = max((w(seen) for name, w in old.items() if name in ("r1", "r2")), default=0.0)
     if weight >= STRONGEST:
         return m
     new = constant(1.0) if weight < least else _times(_strongest(m, seen), factor, STRONGEST)
-    rest = tuple((p, w) for p, w in m.penalties if p.__name__ not in ("r1", "r2"))
+    rest = tuple((p, w) for p, w in m.penalties if named(p) not in ("r1", "r2"))
     return replace(m, penalties=((penalties.r1, new), (penalties.r2, new), *rest))
 
 
 def looser(m: Method, seen: int) -> Method:
     """r1 and r2 a tenth: the critic may be steeper."""
-    return replace(m, penalties=tuple((p, _times(w, 0.1) if p.__name__ in ("r1", "r2") else w) for p, w in m.penalties))
+    return replace(m, penalties=tuple((p, _times(w, 0.1) if named(p) in ("r1", "r2") else w) for p, w in m.penalties))
 
 
 def slower(m: Method, seen: int) -> Method:
@@ -77,7 +77,7 @@ def faster_generator(m: Method, seen: int) -> Method:
 
 def relativistic(m: Method, seen: int) -> Method:
     """The relativistic loss with r1 and r2 (Huang et al. 2024), whose gradient lasts; even turns, no clipping."""
-    known = {p.__name__ for p, w in m.penalties if w(seen) >= 0.1}
+    known = {named(p) for p, w in m.penalties if w(seen) >= 0.1}
     m = m if {"r1", "r2"} <= known else smoother(m, seen)
     return replace(m, loss=losses.relativistic, critic_steps=1, project=None, beta1=0.0)
 
@@ -104,7 +104,7 @@ def mismatched(m: Method, seen: int) -> Method:
 
     A critic that tells the class of a sample is not told it, and cannot.
     """
-    known = {p.__name__ for p, _ in m.penalties}
+    known = {named(p) for p, _ in m.penalties}
     if "classified" in known or any(map(penalties.pairing, known)):
         return m
     return replace(m, penalties=(*m.penalties, (penalties.mismatch, constant(1.0))))
@@ -258,11 +258,11 @@ BY_NAME: dict[str, Remedy] = {f.__name__: f for row in REMEDIES.values() for f i
 
 def settings(m: Method, seen: int) -> dict[str, Any]:
     """A method in plain values, as it is when so much has been seen."""
-    named = next((name for name, loss in losses.LOSSES.items() if loss == m.loss), "own")
-    weights = {p.__name__: float(f"{w(seen):.6g}") for p, w in m.penalties}
+    loss = next((name for name, known in losses.LOSSES.items() if known == m.loss), "own")
+    weights = {named(p): float(f"{w(seen):.6g}") for p, w in m.penalties}
     rates = {"lr_G": m.lr_G(seen), "lr_D": m.lr_D(seen), "halflife": m.halflife(seen)}
     return {
-        "loss": named,
+        "loss": loss,
         **weights,
         **{k: float(f"{v:.6g}") for k, v in rates.items()},
         "beta1": m.beta1,
@@ -291,7 +291,7 @@ def _times(schedule: Schedule, factor: float, most: float = float("inf")) -> Sch
 
 def _strongest(m: Method, seen: int) -> Schedule:
     """Of r1 and r2, the one that weighs more."""
-    return max((w for p, w in m.penalties if p.__name__ in ("r1", "r2")), key=lambda w: w(seen))
+    return max((w for p, w in m.penalties if named(p) in ("r1", "r2")), key=lambda w: w(seen))
 
 
 def _frozen(settings: Mapping[str, Any]) -> tuple:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,14 @@ from .progress import Progress, tell
 from .remedies import Act
 from .settings import Recipe, difference
 from .sides import panel_extractor
-from .spaces import Tokens, Vector, shape
+from .spaces import Tokens, Vector, at_once, shape
 from .spaces import from_json as spec_from_json
 from .spaces import to_json as spec_json
 from .stopping import stopping
 from .tally import Tally
 from .train import Method, State, train
+
+STEPS = 8  # between two times that processes tell each other of a signal: torchrun kills 30 seconds after it
 
 
 class RunError(RuntimeError):
@@ -60,6 +63,10 @@ class Run:
     findings: list[dict[str, Any]] = field(default_factory=list)  # rows of findings.jsonl
     acts: list[Act] = field(default_factory=list)
     why: str = ""  # it stopped
+    begun_on: str = ""  # the kind of device, which had a say in the usual game; this one's if left out
+
+    def __post_init__(self) -> None:
+        self.begun_on = self.begun_on or self.device.type
 
     @property
     def first(self) -> bool:
@@ -102,7 +109,7 @@ def resume(path: Path, **changes: Any) -> dict[str, Any]:
         state = begin(r, data, device)
         run = Run(r, folder, data, recipe.method(r, data.spec), state, device, extractor(r, data, device))
         with owned(run):
-            saved = folder.load(tell)
+            saved = folder.load(partial(say, run))
             if saved is None:
                 tell("no checkpoint yet: starting at the first sample")
             else:
@@ -111,10 +118,11 @@ def resume(path: Path, **changes: Any) -> dict[str, Any]:
                 run.seconds = saved["seconds"]
                 run.findings = saved["findings"]
                 run.acts = [Act(**act) for act in saved["acts"]]
+                run.why, run.begun_on = saved.get("why", ""), saved.get("begun_on", run.begun_on)
                 run.method = autopilot.replayed(run, run.acts)
             if run.first:
                 autopilot.forget(run)
-                if state.seen >= autopilot.end(run):
+                if state.seen >= autopilot.end(run) or run.why:
                     autopilot.forget_the_last(run)
                 tell(f"resuming {path} at {state.seen:,} of {autopilot.end(run):,} samples")
             return play(run)
@@ -129,7 +137,7 @@ def play(run: Run) -> dict[str, Any]:
     def crossed(every: int) -> bool:
         return run.state.seen // every > (run.state.seen - batch) // every or run.state.seen >= autopilot.end(run)
 
-    with stopping() as stop, Progress("training", autopilot.end(run), run.state.seen) as progress:
+    with stopping() as stop, Progress("training", autopilot.end(run), run.state.seen, shown=run.first) as progress:
         if run.state.seen == 0:
             autopilot.look_at_data(run)
             draw_sheet(run)
@@ -137,7 +145,7 @@ def play(run: Run) -> dict[str, Any]:
         while run.state.seen < autopilot.end(run) and not run.why and not stop.asked:
             at = run.state.seen
             run.tally.add(next(rounds), at)
-            asked = stop.agreed(at=crossed(r.log_every))
+            asked = stop.agreed(at=at // batch % STEPS == 0)
             if crossed(r.log_every) or crossed(r.checkpoint_every):
                 note, act = log(run, time.monotonic() - began, shown)
                 if act is not None:
@@ -255,7 +263,7 @@ def open_data(r: Recipe) -> Dataset:
 
     def progress(done: int, total: int) -> None:
         if not bars:
-            bars.append(Progress("preparing data", total))
+            bars.append(Progress("preparing data", total, shown=parallel.rank() == 0))
         bars[0].update(done)
 
     try:
@@ -307,7 +315,8 @@ def shown_to(run: Run) -> Panel:
     if isinstance(data.spec.x, Tokens):  # one-hot, they may be large
         bank = max(64, min(BANK, 2**26 // math.prod(shape(data.spec.x))))
     z = run.state.G.prior.sample(n, generator("sheet", run.recipe.seed)).to(run.device)  # type: ignore[union-attr]
-    some = lambda split: [played(run, *split.take(i)) for i in torch.arange(min(bank, len(split))).split(256)]
+    places = lambda split: torch.arange(min(bank, len(split))).split(at_once(data.spec.x))
+    some = lambda split: (played(run, *split.take(i)) for i in places(split))
     labels = None if data.heldout.labels is None else torch.from_numpy(data.heldout.labels[:bank])
     return panel(z, some(data.train), some(data.heldout), labels)
 
@@ -335,9 +344,10 @@ def timed(r: Recipe, state: State, data: Dataset, device: torch.device, share: f
 
 @contextmanager
 def owned(run: Run) -> Iterator[None]:
-    """Inside, the first process holds the folder's lock; a lost process ends the run in words."""
+    """Inside, the first process holds the folder's lock; a lost process or a full disk ends the run in words."""
     try:
-        with run.folder.lock() if run.first else nullcontext():
+        with run.folder.lock() if run.first else nullcontext(), run.folder.room():
+            parallel.agree(False)  # all find the folder as the first has tidied it
             yield
     except parallel.PeerLost as error:
         raise RunError(

@@ -180,7 +180,7 @@ class Recipe:
     """Adam's second decay, or RMSProp's, at the end; it begins at 0.9"""
     optimizer: Literal["adam", "rmsprop", "soap"] | None = None
     """adam; rmsprop, the choice of the first Wasserstein GAN; or soap, Adam along the directions in which gradients
-    lie, by default on a CPU for pictures from 32 pixels on that follow no condition"""
+    lie, by default on a CPU, with quick networks, for pictures from 32 pixels on that follow no condition"""
     critic_steps: int = 1
     """turns of D for each turn of G"""
     average: float | None = None
@@ -200,7 +200,7 @@ class Recipe:
     device: str = "auto"
     """cpu, cuda, or auto"""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """bf16: networks in bfloat16 where the processor is fast at it; parameters, scores and penalties stay float32"""
+    """bf16: networks in bfloat16 where the processor is fast at it; parameters, losses and penalties stay float32"""
     threads: int = 0
     """of the CPU; 0 = all cores"""
     log_every: int | None = None

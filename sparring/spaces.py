@@ -4,6 +4,7 @@ A space has a *stored* form (bytes and integers, small on disk) and a *played* f
 `encode` goes from stored to played and `decode` back.
 """
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -125,6 +126,11 @@ def shape(space: Space, batch: int = 1) -> tuple[int, ...]:
         case Label():
             return (batch,)
     raise TypeError(f"{space!r} is no space")
+
+
+def at_once(space: Space, most: int = 256) -> int:
+    """How many samples to hold as floats together: `most`, or fewer of large pictures."""
+    return max(1, min(most, 2**22 // math.prod(shape(space)))) if isinstance(space, Image | Frames) else most
 
 
 def any_samples(space: Space, n: int, generator: torch.Generator | None = None) -> Tensor:

@@ -19,6 +19,7 @@ class Stop:
     signalled: int = 0
 
     def agreed(self, at: bool) -> int:
+        """The signal's number, once all processes know of it; they talk about it where `at` is true."""
         if parallel.size() == 1 or (at and parallel.agree(bool(self.signalled))):
             self.asked = self.signalled or (signal.SIGTERM if parallel.size() > 1 else 0)
         return self.asked

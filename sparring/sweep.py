@@ -41,10 +41,10 @@ def sweep(
     """
     check(spec)
     z = G.prior.sample(len(real), generator("draw", seed))  # type: ignore[union-attr]
-    rows = []
+    device, rows = next(G.parameters()).device, []
     for t in temperatures:
         try:
-            fake = torch.cat([spec.x.decode(G(part, None, temperature=t)) for part in z.split(batch)])
+            fake = torch.cat([spec.x.decode(G(part.to(device), None, temperature=t)).cpu() for part in z.split(batch)])
         except TypeError as error:
             raise RequestError(f"--sweep needs a G that takes temperature=: {error}") from error
         rows.append({"temperature": t, **numbers(measure(stored(spec.x, real), stored(spec.x, fake), MEASURED, {}))})

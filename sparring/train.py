@@ -119,7 +119,7 @@ class Method:
     generator_steps: int = 1  # steps of G in its turn, from the same noise
     micro: int | None = None  # samples per backward pass; None = the whole batch
     seed: int = 0
-    bf16: bool = False  # autocast the networks; parameters, scores and penalties stay float32
+    bf16: bool = False  # autocast the networks; parameters, losses and penalties stay float32
     critic_loss: Callable[..., tuple[Tensor, Stats]] = critic_loss
     generator_loss: Callable[..., tuple[Tensor, Stats]] = pathwise
 
@@ -205,7 +205,8 @@ def descend(loss_of: Callable, m: Method, s: State, player: Module, x: Tensor, c
 
     opt.zero_grad(set_to_none=True)
     gathered: dict[str, list[Tensor]] = {}
-    autocast = partial(torch.autocast, x.device.type, torch.bfloat16, enabled=m.bf16)
+    # torch 2.8 would keep the weights of G that its own frames or texts were made with, without a gradient
+    autocast = partial(torch.autocast, x.device.type, torch.bfloat16, enabled=m.bf16, cache_enabled=name == "D")
     with held(s.D if name == "G" else s.G):
         parts = list(pieces(x, c, z, m.micro))
         place = [("turn", m.seed, s.seen, name, parallel.rank(), i) for i in range(len(parts))]

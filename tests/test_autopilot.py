@@ -196,6 +196,11 @@ def test_a_target_ends_a_run(tmp_path, capsys):
     assert "which was to be 1e+09" in capsys.readouterr().err
     assert RunFolder(run).rows("stats.jsonl")[-1]["seen"] < 1400
 
+    ended = rows(run, "stats.jsonl"), rows(run, "evaluations.jsonl")
+    assert sparring("resume", run) == 0
+    assert (rows(run, "stats.jsonl"), rows(run, "evaluations.jsonl")) == ended
+    assert "which was to be 1e+09" in capsys.readouterr().err
+
 
 @pytest.mark.parametrize(
     ("options", "words"),
@@ -262,7 +267,7 @@ def test_a_run_that_goes_back_before_its_plateau_has_not_settled(monkeypatch, to
     first = recipe.method(replace(r, samples=samples), spec)
     plateau = Act(50_000, 50_000, "plateau", "settled", {}, {})
     state = SimpleNamespace(seen=62_000)
-    run = SimpleNamespace(recipe=replace(r, samples=samples), data=SimpleNamespace(spec=spec), device=device, why="")
+    run = SimpleNamespace(recipe=replace(r, samples=samples), data=SimpleNamespace(spec=spec), begun_on="cpu", why="")
     run.state, run.acts, run.findings = state, [plateau], []
     run.method = autopilot.replayed(run, run.acts)
     act = Act(62_000, to, "critic wins", "slower_critic", {}, {})

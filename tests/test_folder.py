@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from sparring import folder as folder_room
 from sparring.folder import DamagedError, FolderError, RunFolder, read_tree, write_tree
@@ -83,18 +84,66 @@ def test_a_crash_while_writing_leaves_the_old(run, monkeypatch):
     assert equal(run.load(), TREE)
 
 
-def test_a_full_disk_is_said_and_nothing_is_lost(run, monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        SafetensorError('Error while serializing: I/O error: Os { code: 28, message: "No space left on device" }'),
+    ],
+)
+def test_a_full_disk_is_said_and_nothing_is_lost(run, monkeypatch, error):
     run.save(100, TREE)
 
     def full(*args):
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise error
 
     monkeypatch.setattr(folder_room, "save_file", full)
-    with pytest.raises(FolderError, match=r"disk is full.*200.*\(100\).*resume") as error:
+    with pytest.raises(FolderError, match=r"disk is full.*\(100\).*resume") as told, run.room():
         run.save(200, TREE)
-    assert error.value.status == 1
+    assert told.value.status == 1
     assert not list(run.path.glob("checkpoints/.aside*"))
     assert equal(run.load(), TREE)
+
+
+def test_other_faults_of_files_are_told_as_they_are(run):
+    with pytest.raises(PermissionError), run.room():
+        raise PermissionError(errno.EACCES, "Permission denied", "stats.jsonl")
+
+
+def spoil(checkpoint):
+    (checkpoint / "tree.json").write_text("{}")
+
+
+def test_where_all_checkpoints_are_damaged_nothing_is_begun_anew(run):
+    for seen in (100, 200):
+        spoil(run.save(seen, TREE))
+    with pytest.raises(FolderError, match=r"0200/tree.json is damaged.*0100/tree.json is damaged.*put a whole copy"):
+        run.load()
+    assert len(run.checkpoints()) == 2
+
+
+def test_a_damaged_checkpoint_does_not_outlive_those_written_after_it(run):
+    run.save(100, TREE)
+    for seen in (200, 300):
+        spoil(run.save(seen, TREE, keep=3))
+    assert run.load(lambda line: None) is not None
+    run.save(150, TREE, keep=2)
+    assert [int(p.name) for p in run.checkpoints()] == [100, 150]
+
+
+def test_who_takes_the_lock_heals_what_a_crash_left(run):
+    run.save(100, TREE)
+    whole = run.save(200, TREE)
+    whole.rename(whole.with_name(f".old-{whole.name}"))  # killed between two renames
+    (whole.parent / ".aside-000000000300").mkdir()
+    run.write_folder("generator", lambda aside: (aside / "weights").write_text("new"))
+    (run.path / ".old-generator").mkdir()
+    with run.lock():
+        assert [int(p.name) for p in run.checkpoints()] == [100, 200]
+        assert equal(read_tree(whole), TREE)
+        assert (run.path / "generator" / "weights").read_text() == "new"
+        assert not list(run.path.rglob(".*"))
 
 
 def test_a_file_is_there_whole_or_not_at_all(run):

@@ -172,6 +172,32 @@ def test_the_game_is_played_on_what_was_fed():
     assert seen == [9.0, 1.0, 9.0, 1.0]  # of D's turn and of G's: a real frame, a fake
 
 
+def test_a_generator_that_fed_itself_learns_in_bfloat16():
+    """Its weights, cast without a gradient while it made its own frames, must not be taken for those of its turn."""
+
+    class Paint(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.prior, self.net = Normal(1), nn.Conv2d(1, 1, 3, padding=1)
+
+        def forward(self, z, c=None):
+            return self.net(c[:, -1]).float() + z[:, :, None, None]
+
+    class Look(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = nn.Conv2d(1, 1, 3)
+
+        def forward(self, x, c=None):
+            return self.net(x).mean((1, 2, 3)).float()
+
+    s = State.begin(Paint(), Look())
+    before = s.G.net.weight.clone()
+    x, c = torch.rand(4, 1, 4, 4), torch.rand(4, 2, 1, 4, 4)
+    step(Method(feed=own_frames(lambda seen: 1.0), bf16=True), s, x, c)
+    assert not torch.equal(s.G.net.weight, before)
+
+
 # -- terms ------------------------------------------------------------------------------------------------------------
 
 

@@ -46,7 +46,8 @@ def test_contrast_is_nothing_where_each_has_its_own_and_log_n_where_all_look_ali
         contrast(turn(smooth()))
 
 
-def test_contrast_takes_the_most_alike_of_the_captions_before_as_one_more_to_tell_apart():
+@pytest.mark.parametrize("half", [False, True])
+def test_contrast_takes_the_most_alike_of_the_captions_before_as_one_more_to_tell_apart(half):
     """A D that holds all for alike pays log of their number; one that knows the words pays nothing."""
     told = lambda *rows: one_hot(torch.tensor(rows), 9).float()
     asked_for = []
@@ -61,8 +62,9 @@ def test_contrast_takes_the_most_alike_of_the_captions_before_as_one_more_to_tel
     knows = lambda x, c: 50 * (x[:, None] * c.flatten(1)).sum(2)
     before, now = told([1, 2, 3], [4, 5, 6], [3, 2, 1]), told([1, 2, 7], [4, 5, 6])
     memory: dict = {}
-    contrast(looks(before, memory, blind))
-    value = contrast(looks(now, memory, blind))
+    with torch.autocast("cpu", torch.bfloat16, enabled=half):  # in which what is the same is not 1
+        contrast(looks(before, memory, blind))
+        value = contrast(looks(now, memory, blind))
     assert asked_for[-1][2:] == [[1, 2, 3], [1, 2, 3]]  # of the second its own is known, and is no other
     assert torch.allclose(value, torch.tensor((log(4) + log(2)) / 2))
     assert contrast(looks(now, memory, knows)).max() < 1e-6

@@ -65,6 +65,7 @@ def spoiled(tmp_path):
         ("train", "DATA is missing: a world's name"),
         ("train ring --samples 10 --minutes 1", "give one"),
         ("train ring --device tpu", "use cpu, cuda or auto"),
+        ("train ring --device meta", "nothing was tried on it); use cpu, cuda or auto"),
         ("train ring --run {}/thesis", "holds other files"),
         ("train ring --config {}/none.yaml", "none.yaml cannot be read: No such file"),
         ("train ring --config {}/broken.yaml", "broken.yaml is no YAML"),

@@ -1,6 +1,7 @@
 """Remedies change what they say, stay within their bounds, and are never tried twice alike."""
 
 import json
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from sparring import remedies
 from sparring.losses import LOSSES
-from sparring.penalties import classified, clip, r1, r2, wgan_gp
+from sparring.penalties import classified, clip, lecam, r1, r2, wgan_gp
 from sparring.remedies import BY_NAME, IN_PLACE, MOST, REMEDIES, STRONGEST, Act, choose, replay, settled, tail
 from sparring.schedules import constant, cosine, rise_and_fall
 from sparring.spaces import Frames, Image, Label, Spec, Tokens, Vector
@@ -23,6 +24,9 @@ METHODS = {
     "gp": Method(loss=LOSSES["wasserstein"], penalties=((wgan_gp, constant(10.0)),)),
     "strong": Method(penalties=((r1, constant(90.0)), (r2, constant(90.0))), lr_G=constant(1e-6)),
 }
+
+
+METHODS["own"] = Method(penalties=((r1, constant(1.0)), (partial(lecam, decay=0.9), constant(0.3))))
 
 
 def described(m, seen=5000):

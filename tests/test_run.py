@@ -274,6 +274,13 @@ def test_a_config_file_and_an_option_over_it(tmp_path, capsys):
     assert (recipe["lr"], recipe["seed"]) == (0.002, 6)
 
 
+def test_the_recipe_of_a_run_is_a_config(straight, tmp_path):
+    again = tmp_path / "again"
+    assert sparring("train", "--config", straight[0] / "recipe.yaml", "--seed", 9, "--run", again) == 0
+    first, second = (RunFolder(run).recipe() for run in (straight[0], again))
+    assert second == first | {"seed": 9, "minutes": None}
+
+
 def test_a_pair_of_ones_own(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text(
         "from tests.test_train import Maker, Judge\ndef pair(spec, prior, width): return Maker(), Judge()\n"

@@ -115,7 +115,10 @@ def items(files: Files) -> tuple[list[Item], list[Problem]]:
     problems = list(files.problems)
     for name in files.names:
         if PurePosixPath(name).name in METADATA:
-            rows, wrong = _metadata(files, name)
+            try:
+                rows, wrong = _metadata(files, name)
+            except Exception as error:  # whatever a damaged or locked file makes of reading
+                rows, wrong = {}, [Problem("metadata", f"{name}: cannot be read ({error})")]
             told |= rows
             problems += wrong
     telling = any(row["text"] for row in told.values())

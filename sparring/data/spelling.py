@@ -15,7 +15,6 @@ from typing import Any, Literal
 import numpy as np
 
 from ..sequences import END
-from ..spaces import Tokens
 
 How = Literal["characters", "words", "pieces"]
 MOST = 20_000  # words of a vocabulary; with more, texts are cut into pieces
@@ -129,8 +128,3 @@ def _split_at_words(cutter: Any) -> Any:
 
     cutter.pre_tokenizer = Split(Regex(_WORD.pattern), "isolated")
     return cutter
-
-
-def space(rows: Sequence[Sequence[int]], spelling: Spelling) -> Tokens:
-    """The space of these texts: as long as the longest and its end."""
-    return Tokens(1 + max(map(len, rows)), len(spelling.known))

@@ -9,7 +9,7 @@ from hashlib import sha256
 import torch
 from torch import Tensor, nn
 
-from ..spaces import Frames, Image, Space, Vector
+from ..spaces import Frames, Image, Space, Vector, at_once
 
 
 class ExtractorError(ValueError):
@@ -74,5 +74,5 @@ def played(x: Tensor, space: Space, batch: int = 256) -> Iterator[Tensor]:
         raise ValueError(
             f"pictures are stored as bytes, uint8 from 0 to 255, and these are {x.dtype}; use space.decode"
         )
-    for part in x.split(batch):
+    for part in x.split(at_once(space, batch)):
         yield part.float() if isinstance(space, Vector) else space.encode(part)

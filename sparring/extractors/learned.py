@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy, mse_loss, relu
 from .. import machine
 from ..chance import seeded
 from ..data.split import Split
-from ..spaces import Space, Tokens
+from ..spaces import Space, Tokens, at_once
 from .contract import ExtractorError, planes
 from .encoder import Encoder, Reader, Settled
 from .texts import TextEncoder, next_token
@@ -94,7 +94,7 @@ def learn(
 
     net.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     some = split.take(range(min(len(split), 2048)))[0]
-    net.settle(space.encode(x) for x in some.split(256))
+    net.settle(space.encode(x) for x in some.split(at_once(space)))
     few = [
         f"{net.name} learned in {steps} of {asked} steps, the most in {minutes:g} minutes; allow more with --minutes"
     ]

@@ -130,7 +130,7 @@ class Join(nn.Module):
 
 
 class Projection(nn.Module):
-    """Features (B, d) to scores (B,) in float32.
+    """Features (B, d) to scores (B,) float32, of which autocast rounds the linear map.
 
     Without a condition a linear map; with one, Miyato & Koyama 2018 as in Huang et al. 2024: <W features, embedding of
     c>, without a term of its own for x.  Several conditions of one score (a pack of samples) are given as (B, pack).

@@ -2,6 +2,7 @@
 
 import json
 import os
+import zipfile
 from types import SimpleNamespace
 
 import numpy as np
@@ -72,6 +73,19 @@ def test_a_long_list_of_problems_is_cut(photos):
 
 def test_a_zip_is_its_folder(odd, tmp_path):
     same(odd[2], data.open(zipped(odd[0], tmp_path / "odd.zip")))
+
+
+def test_metadata_that_is_damaged_in_a_zip_is_named(tmp_path):
+    packed = zipped(captioned(tmp_path / "told"), tmp_path / "told.zip")
+    with zipfile.ZipFile(packed) as archive:
+        info = archive.getinfo("told/metadata.jsonl")
+    content = bytearray(packed.read_bytes())
+    at = info.header_offset + 30 + len(info.filename)
+    content[at + info.compress_size // 2] ^= 1
+    packed.write_bytes(content)
+    d = data.open(packed)
+    assert len(d.train) + len(d.heldout) == 40
+    assert any(p.startswith("told/metadata.jsonl: cannot be read (") for p in d.card["problems"])
 
 
 def test_the_folder_is_never_touched(photos):
