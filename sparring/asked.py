@@ -76,7 +76,7 @@ def class_number(label: str, names: Sequence[str]) -> int:
     """The place of a class among the names, or the number that it is given by."""
     if label in names:
         return list(names).index(label)
-    if label.isdigit() and int(label) < len(names):
+    if label.isdecimal() and int(label) < len(names):
         return int(label)
     raise RequestError(f"--label {label!r} is none of {', '.join(names)}{nearest(label, names)}")
 

@@ -29,7 +29,7 @@ def visit(what: Path, deep: bool = False) -> tuple[list[dict[str, Any]], list[st
     found = diagnose(log.rows)
     lines = [f"{what}: {len(log.rows):,} rows", *log.said]
     lines += [f"not read: {', '.join(log.unread[:12])}{', …' if len(log.unread) > 12 else ''}"] if log.unread else []
-    return [f._asdict() for f in found], lines + told(found, log.rows, "rows")
+    return [f._asdict() for f in found], lines + told(found, log.rows, log.unit)
 
 
 def run(folder: Path, deep: bool) -> tuple[list[dict[str, Any]], list[str]]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from math import log
+from math import isfinite, log
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,21 +43,27 @@ HALVES = ("g/gan", "d/real", "d/fake")  # what pix2pix and its kin print: losses
 
 
 class Log(NamedTuple):
-    """rows as `diagnose` takes them; said: what was read as what, a line each; unread: columns of unknown meaning."""
+    """rows as `diagnose` takes them; said: what was read as what, a line each; unread: columns of unknown meaning.
+
+    unit: what "seen" counts.
+    """
 
     rows: list[dict[str, float]]
     said: list[str]
     unread: list[str]
+    unit: str
 
 
 def read(path: Path) -> Log:
     """The log of any trainer that wrote losses or scores.
 
-    A .csv or .tsv with a header; lines of JSON, where a value may be {"mean": ...}; or text with `name: value` pairs.
+    A .csv or .tsv with a header, with commas, tabs or semicolons between; lines of JSON, where a value may be
+    {"mean": ...}; or text with `name: value` pairs.  A counter that stands on some lines holds for those after it.
     Scores that all lie in [0, 1] are taken for probabilities and become log-odds.  RequestError where nothing is known.
     """
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        raw = path.read_bytes()
+        text = raw.decode("utf-16" if raw[:2] in (BOM_UTF16_LE, BOM_UTF16_BE) else "utf-8-sig", errors="replace")
     except OSError as error:
         raise RequestError(f"{path} cannot be read ({error.strerror}); give a run's folder or a log") from error
     found = list(rows_of(path, text))
@@ -69,29 +76,40 @@ def read(path: Path) -> Log:
     meant = meanings(columns)
     if not meant:
         raise RequestError(
-            f"{path} has nothing that a doctor can read among {', '.join(columns[:12]) or 'its lines'}; "
+            f"{path} has nothing that a doctor can read among {', '.join(columns[:12]) or begun(text)}; "
             "name columns D/loss, G/loss, score/real, score/fake, and step or seen"
         )
     clock, factor = clock_of(columns, found)
-    rows = []
+    rows, now = [], 0.0
     for i, row in enumerate(found):
+        now = row.get(clock, now) if clock else float(i)
         values = {ours: row[theirs] for ours, theirs in meant.items() if theirs in row}
         if values:
-            rows.append({"seen": row.get(clock, i) * factor if clock else float(i), **values})
+            rows.append({"seen": now * factor, **values})
     said += [f"{theirs} is read as {ours}" for ours, theirs in meant.items() if ours != theirs]
     unit = "thousands of images" if factor == 1000 else "samples, or steps"
     said.append(f"{clock} counts {unit}" if clock else "rows are counted, for no column does")
     if as_odds(rows):
         said.append("scores lie in [0, 1]: they are read as probabilities, and judged as log-odds")
-    return Log(in_order(rows), said, [c for c in columns if c not in {*meant.values(), clock}])
+    ordered = in_order(rows)
+    unit = "rows" if ordered is not rows or not clock else "images" if factor == 1000 else clock
+    return Log(ordered, said, [c for c in columns if c not in {*meant.values(), clock}], unit)
+
+
+def begun(text: str) -> str:
+    """How a log begins, in words."""
+    first = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    return f"its lines, which begin with {first[:60]!r}" if first else "its lines: it is empty"
 
 
 def rows_of(path: Path, text: str) -> Iterator[dict[str, float]]:
     """Every row that has numbers, under the names that the log gives them."""
     if path.suffix.lower() in (".csv", ".tsv"):
-        table = csv.DictReader(text.splitlines(), delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
+        between = max(",;\t", key=text.partition("\n")[0].count)
+        table = csv.DictReader(text.splitlines(), delimiter=between)
+        plain = (lambda v: v.replace(",", ".") if isinstance(v, str) else v) if between == ";" else lambda v: v
         try:
-            yield from filter(None, map(floats, table))
+            yield from filter(None, (floats({k: plain(v) for k, v in row.items()}) for row in table))
         except csv.Error as error:
             raise RequestError(
                 f"{path} is no table from line {table.line_num + 1} on ({error}); see whether a quote is left open"
@@ -167,12 +185,12 @@ def plain(name: str) -> str:
 
 def as_odds(rows: list[dict[str, float]]) -> bool:
     """Makes log-odds of scores that are probabilities; whether they were."""
-    values = [row[k] for row in rows for k in ("score/real", "score/fake") if k in row]
+    values = [row[k] for row in rows for k in ("score/real", "score/fake") if k in row and isfinite(row[k])]
     if not values or not all(0 <= v <= 1 for v in values) or max(values) < 0.05:
         return False
     for row in rows:
         for k in ("score/real", "score/fake"):
-            if k in row:
+            if k in row and isfinite(row[k]):
                 p = min(max(row[k], 1e-6), 1 - 1e-6)
                 row[k] = log(p / (1 - p))
     return True

@@ -270,11 +270,11 @@ def search_for_copies(sides: Sides, n: int, sheet: Path, most: int = 10_000) -> 
         case _:
             place = show.show(space, made, sheet, real=known)
             told = "the most suspicious, over those of training in gray"
-    return found.asdict() | {"sheet": str(place), "shown": told}
+    return found.asdict() | {"of_train": len(data.train), "sheet": str(place), "shown": told}
 
 
 def _names(listed: str | None) -> list[str]:
-    return [name for name in (listed or "").split(",") if name]
+    return [name for name in map(str.strip, (listed or "").split(",")) if name]
 
 
 def _chosen(measures: str) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def sweep(
     """
     check(spec)
     z = G.prior.sample(len(real), generator("draw", seed))  # type: ignore[union-attr]
-    device, rows = next(G.parameters()).device, []
+    device, rows = next(G.parameters(), z).device, []
     for t in temperatures:
         try:
             fake = torch.cat([spec.x.decode(G(part.to(device), None, temperature=t)).cpu() for part in z.split(batch)])

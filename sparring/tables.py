@@ -59,7 +59,13 @@ def of_runs(rows: list[dict[str, Any]]) -> list[str]:
 
 def of_copies(search: dict[str, Any]) -> list[str]:
     """The verdict, how often each way of copying is suspected, and where the pairs are."""
-    rows = ["", f"  {search['verdict']}", f"    {'way of copying':16s} suspicious   held-out   by chance once in"]
+    among = f"among {search['n_train']:,} of {search['of_train']:,} training samples"
+    rows = [
+        "",
+        f"  {search['verdict']}",
+        f"    {among}",
+        f"    {'way of copying':16s} suspicious   held-out   by chance once in",
+    ]
     for way, s in search["ways"].items():
         often = f"{1 / s['p']:.3g}" if s["p"] > 0 else "never"
         rows.append(f"    {way:16s} {s['share']:10.1%} {s['usual']:10.1%}   {often}")

@@ -209,6 +209,7 @@ def test_classes_walk_and_make_rows(tmp_path, capsys):
     (tmp_path / "folder.png").mkdir()
     for asked, why in (
         (["--walk"], "give --label twice\n"),
+        (["--label", "²"], "--label '²' is none of"),
         (["--walk", "--label", "1"], "give --label twice, not 1 times"),
         (["--walk", "--grid"], "give one"),
         (["--frames", "0"], "are for runs that foresee"),

@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import avg_pool2d, pad
 
 from sparring import worlds
-from sparring.metrics.copies import authenticity, blended, c_t, closest, copies
+from sparring.metrics.copies import authenticity, blended, c_t, closest, copies, small
 from sparring.spaces import Frames, Image, Tokens, Vector
 
 N, HELD, FAKES = 600, 250, 200
@@ -113,6 +113,27 @@ def test_points_words_and_frames_are_searched_too():
 
     clips = torch.randint(256, (300, 2, 1, 8, 8), generator=torch.Generator().manual_seed(0)).byte()
     assert "mirrored" in copies(clips[:200], clips[200:], clips[:50].flip(-1), Frames(2, 1, 8)).ways
+
+
+def test_texts_that_repeat_by_themselves_hide_no_copies():
+    """Most held-out texts stand in the training set as well: so do those of an honest writer, and of a copier all."""
+    world = worlds.open("grammar")
+    train, held, fresh = (world.draw(n, seed)[0] for n, seed in ((2000, 0), (300, 1), (300, 2)))
+    known = {tuple(row) for row in train.tolist()}
+    assert sum(tuple(row) in known for row in held.tolist()) > 100
+    assert not copies(train, held, fresh, world.spec.x).ways
+    assert copies(train, held, train[:300], world.spec.x).ways == ["as is"]
+
+
+def test_texts_of_many_words_are_searched_in_few_numbers():
+    space, g = Tokens(20, 5000), torch.Generator().manual_seed(0)
+    texts = torch.randint(1, 5000, (900, 20), generator=g)
+    train, held, fresh = texts.split([500, 200, 200])
+    assert small(space, train).shape[1] <= 4096
+    assert not copies(train, held, fresh, space).ways
+    almost = train[:200].clone()
+    almost[:, 3] = 7
+    assert copies(train, held, almost, space).ways == ["as is"]
 
 
 def test_c_t_is_a_z_score_of_ranks():

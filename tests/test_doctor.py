@@ -54,7 +54,7 @@ def test_the_log_of_another_trainer_is_read(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "Loss/scores/real is read as score/real" in said
     assert "Progress/kimg counts thousands of images" in said
-    assert "cannot be told: collapse (needs spread)" in said
+    assert "cannot be told: collapse (needs spread or duplicates)" in said
 
 
 def test_printed_lines_with_probabilities_are_read(tmp_path, capsys):
@@ -133,6 +133,29 @@ def test_lines_as_others_print_them_are_read(tmp_path, line, losses):
     seen = [row["seen"] for row in log.rows]
     assert seen == sorted(set(seen))
     assert not any("probabilities" in line for line in log.said)
+
+
+def test_a_counter_on_a_line_of_its_own_holds_for_those_after_it(tmp_path):
+    lines = "\n".join(f"Epoch {e}/50\n20/20 - 3s - d_loss: 0.5 - g_loss: 0.7" for e in range(1, 51))
+    log = read(tmp_path, "out.txt", lines)
+    assert [row["seen"] for row in log.rows] == list(range(1, 51))
+    assert log.unit == "Epoch"
+
+
+def test_tables_of_other_lands_are_read(tmp_path):
+    rows = "\n".join(f"{i};0,5;0,75" for i in range(60))
+    for encoding in ("utf-8-sig", "utf-16"):
+        (tmp_path / "log.csv").write_bytes(f"step;D_loss;G_loss\n{rows}".encode(encoding))
+        log = logs.read(tmp_path / "log.csv")
+        assert log.rows[7] == {"seen": 7, "D/loss": 0.5, "G/loss": 0.75}
+
+
+def test_one_lost_number_hides_no_probabilities(tmp_path):
+    columns = dict(d_x=[0.99] * 59 + [math.nan], d_g_z=[0.01] * 60)
+    log = read(tmp_path, "log.csv", table(kimg=range(60), d_loss=[1.3] * 60, **columns))
+    assert any("probabilities" in line for line in log.said)
+    assert math.isnan(log.rows[-1]["score/real"]) and log.rows[0]["score/real"] > 4
+    assert (log.rows[-1]["seen"], log.unit) == (59_000, "images")
 
 
 def test_a_table_with_an_open_quote_is_refused_in_words(tmp_path):

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
-from sparring.metrics.frames import moving_error, psnr, sharpness, ssim
+from sparring.metrics import frames
+from sparring.metrics.frames import foreseen, moving_error, psnr, sharpness, ssim
 
 
 def scenes(n, seed=0):
@@ -39,6 +40,15 @@ def test_ssim_is_that_of_torchmetrics(side):
     assert ssim(x, y, peak=1.0).value == pytest.approx(float(theirs[..., 5:-5, 5:-5].mean()), rel=1e-4)
     assert ssim(x, x, peak=1.0).value == pytest.approx(1)
     assert ssim(x[..., :5, :5], y[..., :5, :5], peak=1.0).value < 1  # smaller than the window
+
+
+def test_frames_are_measured_by_parts_as_they_would_be_together(monkeypatch):
+    g = torch.Generator().manual_seed(0)
+    past = torch.randint(256, (7, 2, 3, 12, 12), generator=g, dtype=torch.uint8)
+    x, y = (torch.randint(256, (7, 3, 12, 12), generator=g, dtype=torch.uint8) for _ in range(2))
+    whole = foreseen(past, x, y)
+    monkeypatch.setattr(frames, "TOGETHER", 2 * 3 * 12 * 12)
+    assert foreseen(past, x, y) == whole and len(whole) == 4
 
 
 def test_the_mean_of_futures_is_near_and_not_sharp():

@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import sys
 
 import pytest
 from hypothesis import given, settings
@@ -60,6 +61,21 @@ def healthy():
 def test_a_healthy_run_is_left_in_peace_at_every_moment():
     h = healthy()
     assert all(not diagnose(h[:i]) for i in range(len(h) + 1))
+
+
+@pytest.mark.parametrize("symptom", [s for s in SYMPTOMS if hasattr(s, "needs")], ids=lambda s: s.__name__)
+@pytest.mark.parametrize("which", [0, 1, -1])
+def test_what_a_symptom_needs_is_what_it_looks_at(symptom, which, monkeypatch):
+    keys = [(key.split("|") * 2)[which] for key in symptom.needs]
+    looked = []
+    room = sys.modules[symptom.__module__]
+    monkeypatch.setattr(room, "windows", lambda h, *keys: looked.append(windows(h, *keys)) or looked[-1])
+    symptom([{"seen": i, **dict.fromkeys(keys, 0.5)} for i in range(20)])
+    assert any(looked)
+    for key in keys:
+        looked.clear()
+        symptom([{"seen": i, **{k: 0.5 for k in keys if k != key}} for i in range(20)])
+        assert not any(looked)
 
 
 def test_a_critic_without_bound_is_seen():

@@ -178,6 +178,7 @@ def test_a_critic_that_names_words_scores_as_it_did(name):
     G, plain = sizes.build(name, spec, Normal(4), 8)
     D = Named(plain, spec)
     x, c = some(spec)[0], one_hot(torch.randint(5, (4, 4)), 5).float()
+    assert all(part.training for part in D.modules())  # as a resumed run finds it
     D.eval()
     assert torch.equal(D(x, c), plain(x, c)) and torch.equal(D.every(x, c), plain.every(x, c))
     assert D.naming(x).shape == (4, 4)

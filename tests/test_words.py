@@ -81,6 +81,8 @@ def test_divergences_in_closed_form():
     half = ngrams[1](["x x"] * 10, ["x z"] * 10)
     assert half.value == pytest.approx((log(1 / 0.75) + 0.5 * log(0.5 / 0.75) + 0.5 * log(2)) / 2)
     assert half.se == pytest.approx(0, abs=1e-9)  # all sentences alike
+    with pytest.raises(ValueError, match="ngrams_2 has nothing to count: every fake sentence is too short"):
+        ngrams[2](a, ["x"] * 10)
 
 
 def test_rates_in_closed_form():

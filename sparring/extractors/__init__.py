@@ -11,6 +11,7 @@
 What has learned has seen the training examples only, never those held out.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 
 from ..data import Dataset, Split
 from ..metrics import Bank
-from ..spaces import Frames, Image, Space, Tokens, Vector
+from ..spaces import Frames, Image, Space, Tokens, Vector, shape
 from . import kept, learned, weights
 from .contract import ExtractorError, batch_of, features, place, planes, played
 from .own import own
@@ -170,7 +171,8 @@ def _random(m: Making) -> nn.Module:
 
 
 def _pca(m: Making) -> nn.Module:
-    few = m.data.train.take(range(min(len(m.data.train), 5000)))[0]
+    fit = min(5000, max(200, 2**26 // math.prod(shape(m.space))))  # and fewer of large pictures
+    few = m.data.train.take(range(min(len(m.data.train), fit)))[0]
     return Pca(few.float() if isinstance(m.space, Vector) else m.space.encode(few))
 
 

@@ -46,9 +46,12 @@ def inception(given: str | None) -> tuple[dict[str, Tensor], str]:
             f"and give --weights PATH or set {VARIABLE}"
         )
     text, _, other = name.partition("#")
-    path = _file(Path(text).expanduser())
-    read = _read_safetensors if path.suffix == ".safetensors" else _read_pth
-    return read(path, other.lower())
+    try:
+        path = _file(Path(text).expanduser())
+        read = _read_safetensors if path.suffix == ".safetensors" else _read_pth
+        return read(path, other.lower())
+    except ExtractorError as error:
+        raise error if given else ExtractorError(f"{VARIABLE} is set, which stands for --weights: {error}") from error
 
 
 def convert(source: str | Path, target: str | Path) -> None:

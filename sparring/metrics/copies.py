@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from ..spaces import Frames, Image, Space, Tokens
+from ..spaces import Frames, Image, Space, Tokens, at_once
 from .distances import SIDE, Cloud, nearest
 from .measure import Measure, features
 
@@ -78,6 +78,7 @@ def clouds(*sets: Any) -> list[Cloud]:
 
 
 USUAL = 0.01  # of held-out samples are called as near as a copy
+WORD = 64  # numbers of a token, at most; among so many random ones any two words are about as far apart
 
 
 class Found(NamedTuple):
@@ -171,20 +172,26 @@ def _(space: Tokens) -> Mapping[str, Way]:
 
 @singledispatch
 def small(space: Space, x: Tensor) -> Tensor:
-    """Samples in stored form as numbers that can be compared: pictures (n, C, side, side) of 32 to a side or fewer."""
+    """Samples in stored form as numbers that can be compared: pictures (n, C, side, side) of 32 to a side or fewer,
+    texts (n, L k) by k numbers a token."""
     return x.float()
 
 
 @small.register(Image)
 @small.register(Frames)
 def _(space: Image | Frames, x: Tensor) -> Tensor:
-    x = torch.cat([adaptive_avg_pool2d(p.flatten(1, -3).float(), min(p.shape[-1], 32)) for p in x.split(1024)])
+    parts = x.split(at_once(space))
+    x = torch.cat([adaptive_avg_pool2d(p.flatten(1, -3).float(), min(p.shape[-1], 32)) for p in parts])
     return x / 127.5 - 1
 
 
 @small.register
 def _(space: Tokens, x: Tensor) -> Tensor:
-    return space.encode(x).flatten(1)
+    if space.vocab <= WORD:
+        return space.encode(x).flatten(1)
+    k = max(4, min(WORD, 4096 // space.length))
+    numbers = torch.randn(space.vocab, k, generator=torch.Generator().manual_seed(0)) / k**0.5
+    return numbers.to(x.device)[x.long()].flatten(1)
 
 
 # -- the verdict ------------------------------------------------------------------------------------------------------
@@ -194,7 +201,7 @@ def _(space: Tokens, x: Tensor) -> Tensor:
 class Seen:
     """What one way of looking showed.
 
-    share: of made samples that are nearer to the training set, against held-out ones, than all but `usual` of held-out
+    share: of made samples that are as near to the training set, against held-out ones, as `usual` of held-out
     samples are.  p: how often chance would show so many.  ratio (m,): distance to the nearest training sample over that
     to the nearest held-out one; rank (m,): the share of held-out samples whose ratio is less; number (m,): which
     training sample it is.
@@ -242,7 +249,7 @@ class Copies:
             "ways": {way: {"share": s.share, "usual": s.usual, "p": s.p} for way, s in self.seen.items()},
             "authenticity": number(self.authentic),
             "authenticity_heldout": number(self.authentic_heldout),
-            "c_t": number(self.c_t),
+            "c_t": {"value": self.c_t.value, "se": self.c_t.se} if self.c_t else None,  # 0 is best
             "n_train": self.n_train,
             "n_heldout": self.n_heldout,
             "n_fake": self.n_fake,
@@ -280,7 +287,7 @@ def copies(train: Tensor, heldout: Tensor, fake: Tensor, space: Space, pairs: in
 def look(way: Way, train: Tensor, heldout: Tensor, fake: Tensor) -> Seen:
     """One way of looking: made samples' ratios among those of held-out ones, which only chance brings near.
 
-    Were both of one kind, no more than so many made ones would lie below the j-th of h held-out: hypergeometric.
+    Were both of one kind, of the nearest of all no more than so many would be made ones: hypergeometric.
     """
     from scipy.stats import hypergeom
 
@@ -290,7 +297,7 @@ def look(way: Way, train: Tensor, heldout: Tensor, fake: Tensor) -> Seen:
     own = way(heldout, heldout, torch.arange(h, device=heldout.device)).distance.clamp_min(1e-9)
     usual = (way(heldout, train, None).distance / own).sort().values
 
-    j = max(3, ceil(USUAL * h))
-    count = int((ratio < usual[j - 1]).sum())
-    p = float(hypergeom.cdf(j - 1, m + h, h, count + j - 1))
+    limit = usual[max(3, ceil(USUAL * h)) - 1]
+    j, count = (int((x <= limit).sum()) for x in (usual, ratio))  # more held-out ones where texts repeat: all at 0
+    p = float(hypergeom.cdf(j, m + h, h, count + j))
     return Seen(count / m, j / h, p, ratio, torch.searchsorted(usual, ratio) / h, near.number)

@@ -4,6 +4,7 @@ Where the future is open, nearness rewards the mean of all futures: a blur is ne
 that may be wrong.  So read `psnr` and `ssim` beside `sharpness`, which is 1 for a frame as sharp as the one that came.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
 from math import sqrt
 from typing import Any, Literal
@@ -14,9 +15,16 @@ from torch.nn.functional import conv2d, max_pool2d
 
 from .measure import Measure, one_kind, tensor
 
+TOGETHER = 2**22  # numbers of a part of the frames, of each kind
 
-def pictures(*frames: Any, names: tuple[str, ...], peak: float | None) -> tuple[list[Tensor], float]:
-    """Frames (n, ..., H, W) of one shape, as floats, and the brightest they can be."""
+
+def of_each(
+    f: Callable[..., tuple[Tensor, ...]], *frames: Any, names: tuple[str, ...], peak: float | None
+) -> tuple[list[Tensor], float]:
+    """What f finds in each of the frames (n, ..., H, W), all of one shape, and the brightest they can be.
+
+    f: frames (b, channels, H, W) as floats, by parts of the whole, and the peak -> some (b,).
+    """
     one_kind(frames[0], frames[-1])
     kept = [tensor(x) for x in frames]
     for x, name in zip(kept, names):
@@ -32,7 +40,10 @@ def pictures(*frames: Any, names: tuple[str, ...], peak: float | None) -> tuple[
         if kept[0].dtype != torch.uint8:
             raise ValueError("the range of floats is not known; say peak=, 2.0 for played pictures in [-1, 1]")
         peak = 255.0
-    return [x.float().flatten(1, -3) if x.ndim > 3 else x.float()[:, None] for x in kept], peak
+    rows = []
+    for some in zip(*(x.split(max(1, TOGETHER // x[0].numel())) for x in kept)):
+        rows.append(f(*(x.float().flatten(1, -3) if x.ndim > 3 else x.float()[:, None] for x in some), peak))
+    return [torch.cat(column).double() for column in zip(*rows)], peak
 
 
 def averaged(v: Tensor, name: str, better: Literal["lower", "higher"] = "higher") -> Measure:
@@ -46,28 +57,33 @@ def psnr(truth: Any, made: Any, peak: float | None = None) -> Measure:
 
     peak: 255 for bytes; of floats it must be said.
     """
-    (x, y), peak = pictures(truth, made, names=("truth", "made"), peak=peak)
-    error = (x - y).square().flatten(1).mean(1) / peak**2
-    return averaged(-10 * error.clamp_min(1e-10).log10(), "psnr")
+
+    def error(x: Tensor, y: Tensor, peak: float) -> tuple[Tensor]:
+        return ((x - y).square().flatten(1).mean(1) / peak**2,)
+
+    (errors,), _ = of_each(error, truth, made, names=("truth", "made"), peak=peak)
+    return averaged(-10 * errors.clamp_min(1e-10).log10(), "psnr")
 
 
 def ssim(truth: Any, made: Any, peak: float | None = None) -> Measure:
     """Mean structural similarity, 1 for equal frames.  Wang et al. 2004: a Gaussian window of 11 with std 1.5 (smaller
     where the frame is), constants (.01 peak)² and (.03 peak)²; over all windows that lie inside the frame."""
-    (x, y), peak = pictures(truth, made, names=("truth", "made"), peak=peak)
-    size = min(11, (min(x.shape[-2:]) - 1) // 2 * 2 + 1)
-    at = torch.arange(size, dtype=torch.float32, device=x.device) - size // 2
-    w = torch.exp(-(at**2) / (2 * 1.5**2))
-    w = torch.outer(w, w) / w.sum() ** 2
 
-    def local(v: Tensor) -> Tensor:
-        return conv2d(v.flatten(0, 1)[:, None], w[None, None]).unflatten(0, x.shape[:2])
+    def alike(x: Tensor, y: Tensor, peak: float) -> tuple[Tensor]:
+        size = min(11, (min(x.shape[-2:]) - 1) // 2 * 2 + 1)
+        at = torch.arange(size, dtype=torch.float32, device=x.device) - size // 2
+        w = torch.exp(-(at**2) / (2 * 1.5**2))
+        w = torch.outer(w, w) / w.sum() ** 2
+        local = lambda v: conv2d(v.flatten(0, 1)[:, None], w[None, None]).unflatten(0, x.shape[:2])
 
-    mx, my = local(x), local(y)
-    xx, yy, xy = local(x * x) - mx**2, local(y * y) - my**2, local(x * y) - mx * my
-    a, b = (0.01 * peak) ** 2, (0.03 * peak) ** 2
-    alike = (2 * mx * my + a) * (2 * xy + b) / ((mx**2 + my**2 + a) * (xx + yy + b))
-    return averaged(alike.flatten(1).mean(1), "ssim")
+        mx, my = local(x), local(y)
+        xx, yy, xy = local(x * x) - mx**2, local(y * y) - my**2, local(x * y) - mx * my
+        a, b = (0.01 * peak) ** 2, (0.03 * peak) ** 2
+        s = (2 * mx * my + a) * (2 * xy + b) / ((mx**2 + my**2 + a) * (xx + yy + b))
+        return (s.flatten(1).mean(1),)
+
+    (each,), _ = of_each(alike, truth, made, names=("truth", "made"), peak=peak)
+    return averaged(each, "ssim")
 
 
 def moving(before: Tensor, truth: Tensor, peak: float) -> Tensor:
@@ -89,26 +105,34 @@ def sharpness(before: Any, truth: Any, made: Any, peak: float | None = None) -> 
     before, truth, made: (n, ..., H, W).  1 if as sharp, less if blurred; ½ for a figure that is half in one of two
     places and half in the other.  One that is whole but in the wrong place still gets about 1.
     """
-    (b, x, y), peak = pictures(before, truth, made, names=("before", "truth", "made"), peak=peak)
-    where = moving(b, x, peak) | moving(b, y, peak)
-    top, bottom = ((slopes(v) * where).flatten(1).sum(1).double() for v in (y, x))
+
+    def energies(b: Tensor, x: Tensor, y: Tensor, peak: float) -> tuple[Tensor, Tensor]:
+        where = moving(b, x, peak) | moving(b, y, peak)
+        return (slopes(y) * where).flatten(1).sum(1), (slopes(x) * where).flatten(1).sum(1)
+
+    (top, bottom), _ = of_each(energies, before, truth, made, names=("before", "truth", "made"), peak=peak)
     if not float(bottom.sum()):
         raise ValueError("nothing moves between the frames before and those that came, so sharpness has no place")
     ratio = float(top.sum() / bottom.sum())
     left = (top - ratio * bottom) / bottom.mean()
-    return Measure(ratio, float(left.std() / sqrt(len(left))), "higher", len(x), len(y), {"measure": "sharpness"})
+    n = len(left)
+    return Measure(ratio, float(left.std() / sqrt(n)), "higher", n, n, {"measure": "sharpness"})
 
 
 def moving_error(before: Any, truth: Any, made: Any, peak: float | None = None) -> Measure:
     """Mean absolute error over the pixels where something moves in the frame that came, as a share of the peak."""
-    (b, x, y), peak = pictures(before, truth, made, names=("before", "truth", "made"), peak=peak)
-    where = moving(b, x, peak)
-    top, bottom = ((x - y).abs().mean(1, keepdim=True) * where).flatten(1).sum(1), where.flatten(1).sum(1)
+
+    def errors(b: Tensor, x: Tensor, y: Tensor, peak: float) -> tuple[Tensor, Tensor]:
+        where = moving(b, x, peak)
+        return ((x - y).abs().mean(1, keepdim=True) * where).flatten(1).sum(1), where.flatten(1).sum(1)
+
+    (top, bottom), peak = of_each(errors, before, truth, made, names=("before", "truth", "made"), peak=peak)
     if not float(bottom.sum()):
         raise ValueError("nothing moves between the frames before and those that came")
-    ratio = float(top.double().sum() / bottom.sum()) / peak
-    left = (top.double() / peak - ratio * bottom) / bottom.double().mean()
-    return Measure(ratio, float(left.std() / sqrt(len(left))), "lower", len(x), len(y), {"measure": "moving_error"})
+    ratio = float(top.sum() / bottom.sum()) / peak
+    left = (top / peak - ratio * bottom) / bottom.mean()
+    n = len(left)
+    return Measure(ratio, float(left.std() / sqrt(n)), "lower", n, n, {"measure": "moving_error"})
 
 
 def foreseen(past: Any, truth: Any, made: Any, peak: float | None = None) -> dict[str, Measure]:

@@ -69,7 +69,10 @@ def fid_by_class(real: Tensor, fake: Tensor, real_labels: Any, fake_labels: Any,
         labels = np.asarray(labels.cpu() if isinstance(labels, Tensor) else labels).tolist()
         if len(labels) != len(x):
             raise ValueError(f"{name} has {len(x)} samples and {len(labels)} labels; give one each")
-        sides[name] = {c: [i for i, l in enumerate(labels) if l == c] for c in sorted(set(labels))}
+        rows: dict[Any, list[int]] = {c: [] for c in sorted(set(labels))}
+        for i, c in enumerate(labels):
+            rows[c].append(i)
+        sides[name] = rows
 
     if strange := [c for c in sides["fake"] if c not in sides["real"]]:
         raise ValueError(f"fake has the class {strange[0]!r}, and real only {', '.join(map(str, sides['real']))}")

@@ -14,14 +14,15 @@ DECIBEL = 10 / log(10)
 def profile(x: Tensor) -> Tensor:
     """Log power at each radius of frequency of pictures (n, ..., H, W), in decibels: (n, radii), from 1 cycle a
     picture to the greatest that both sides hold.  Channels and frames are averaged; the mean brightness is left out."""
-    x = x.float().flatten(1, -3) if x.ndim > 3 else x.float()[:, None]
+    x = x.flatten(1, -3) if x.ndim > 3 else x[:, None]
     height, width = x.shape[-2:]
     most = min(height, width) // 2
     radius = torch.hypot(torch.fft.fftfreq(height)[:, None] * height, torch.fft.fftfreq(width) * width).round().long()
     radius = radius.clamp_max(most + 1).flatten().to(x.device)  # beyond: the corners, left out
 
     rows = []
-    for part in x.split(256):
+    for part in x.split(max(1, min(256, 2**22 // x[0].numel()))):
+        part = part.float()
         power = torch.fft.fft2(part - part.mean((-2, -1), keepdim=True)).abs().square().mean(1).flatten(1)
         ring = power.new_zeros(len(part), most + 2).index_add_(1, radius, power) / radius.bincount(minlength=most + 2)
         rows.append(ring[:, 1 : most + 1].double())

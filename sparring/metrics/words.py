@@ -147,8 +147,11 @@ def js(count: Callable[[Sentence], list], name: str, **told: Any) -> Of[Measure]
     def of(real: Any, fake: Any) -> Measure:
         a, b = two(real, fake)
         rows = [[Counter(count(s)) for s in side] for side in (a, b)]
-        sums = [sum(side, Counter()) for side in rows]
-        totals = [max(sum(c.values()), 1) for c in sums]
+        sums = [Counter(g for s in side for g in count(s)) for side in (a, b)]
+        totals = [c.total() for c in sums]
+        if not all(totals):
+            side = "real" if not totals[0] else "fake"
+            raise ValueError(f"{name} has nothing to count: every {side} sentence is too short")
         p, q = ({g: k / t for g, k in c.items()} for c, t in zip(sums, totals))
 
         slope = lambda own, other: {g: log(2 * v / (v + other.get(g, 0.0))) / 2 for g, v in own.items()}

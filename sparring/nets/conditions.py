@@ -172,7 +172,8 @@ class Named(nn.Module):
         super().__init__()
         if not isinstance(spec.c, Tokens):
             raise ValueError(f"words are named of captions that are read by words or pieces, not of {spec.c!r}")
-        self.D, self.names = D.train(), nn.Linear(_features(D, spec), spec.c.vocab - 1)
+        width = _features(D, spec)
+        self.D, self.names = D.train(), nn.Linear(width, spec.c.vocab - 1)
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         return self.D(x, c)

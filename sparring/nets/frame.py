@@ -143,7 +143,8 @@ class Critic(nn.Module):
 
     @staticmethod
     def step(side: int) -> int:
-        """By how much the coarsest map is made smaller before the whole frame is looked at: to a side of 2 to 4."""
+        """By how much the coarsest map is made smaller before the whole frame is looked at: to a side of 4, or of less
+        or a little more, as its divisors are (88 and 104 pixels: 1)."""
         return next(k for k in range(side // 4 or 1, side + 1) if side % k == 0)
 
     def features(self, x: Tensor, c: Tensor | None = None) -> Tensor:

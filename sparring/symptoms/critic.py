@@ -50,7 +50,7 @@ def exploding_slope(h: History, ratio: float = 4.0, floor: float = 2.0) -> Findi
     )
 
 
-@needs("accuracy/heldout|score/real|D/loss")
+@needs("accuracy/heldout|score/real|D/loss", "score/train|score/real|D/loss", "score/drawn|score/fake|D/loss")
 def critic_wins(
     h: History, margin: float = 4.0, loss: float = 0.02, sure: float = 0.98, good: float = 0.7, share: float = 0.25
 ) -> Finding | None:
@@ -139,7 +139,7 @@ def critic_overfits(h: History, known: float = 0.7, gap: float = 0.1) -> Finding
     )
 
 
-@needs("D/bound", "slope/real", "accuracy/heldout")
+@needs("D/bound", "slope/real", "slope/fake")
 def clip_too_tight(h: History, slope: float = 0.01) -> Finding | None:
     """Weights clipped so near to zero that D is almost flat: nothing reaches G (Arjovsky et al. 2017)."""
     w = windows(h, "D/bound", "slope/real", "slope/fake")
@@ -155,7 +155,7 @@ def clip_too_tight(h: History, slope: float = 0.01) -> Finding | None:
     )
 
 
-@needs("D/bound", "slope/real")
+@needs("D/bound", "slope/real", "slope/fake")
 def clip_too_loose(h: History, bound: float = 0.02, slope: float = 20.0) -> Finding | None:
     """A bound that hardly any weight meets: D is as steep as without one, and slow to settle."""
     w = windows(h, "D/bound", "slope/real", "slope/fake")

@@ -27,13 +27,13 @@ def vanishing_gradient(h: History, through: float = 0.02, sure: float = 0.95) ->
     )
 
 
-@needs("push", "G/grad", "G/step")
+@needs("push|G/step", "G/grad|D/step")
 def generator_frozen(h: History, lost: float = 1e-6, still: float = 1e-6) -> Finding | None:
     """G does not move: no gradient arrives, though the critic has a slope, or its steps are next to nothing."""
-    w = windows(h, "push", "G/grad", "G/step")
-    since = holds(w, lambda push, grad, step: push > 1e-9 and grad <= lost * push, least=1)
+    w = windows(h, "push", "G/grad")
+    since = holds(w, lambda push, grad: push > 1e-9 and grad <= lost * push, least=1)
     if since is not None:
-        push, grad, _ = w[-1].values
+        push, grad = w[-1].values
         return Finding(
             "generator frozen",
             since,
@@ -53,7 +53,7 @@ def generator_frozen(h: History, lost: float = 1e-6, still: float = 1e-6) -> Fin
     )
 
 
-@needs("swing", "score/average", "score/drawn", "coverage", "G/average")
+@needs("swing", "score/average", "score/drawn", "score/train", "coverage", "G/average")
 def average_lags(
     h: History, far: float = 0.3, behind: float = 1.0, good: float = 0.2, apart: float = 0.2
 ) -> Finding | None:
@@ -110,7 +110,7 @@ def period(h: History) -> str:
 
 
 def autocorrelation_peak(x: list[float], low: float = -0.3, high: float = 0.3) -> tuple[int, float] | None:
-    """The lag and height of the first peak above `high` after a trough below `low`; None if there is none."""
+    """The lag and height of the highest peak, above `high`, after a trough below `low`; None if there is none."""
     n = len(x)
     m = mean(x) if x else 0.0
     centred = [v - m for v in x]

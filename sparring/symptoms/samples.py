@@ -5,7 +5,7 @@ from __future__ import annotations
 from .history import Finding, History, holds, needs, windows
 
 
-@needs("spread")
+@needs("spread|duplicates")
 def collapse(h: History, floor: float = 0.25, healthy: float = 0.5, same: float = 0.5) -> Finding | None:
     """Fakes differ far less from one another than real samples do.
 
@@ -31,7 +31,7 @@ def collapse(h: History, floor: float = 0.25, healthy: float = 0.5, same: float 
     return Finding("collapse", since, f"{w[-1].values[0]:.0%} of the fakes nearly repeat another", advice)
 
 
-@needs("missing", "uneven", "precision")
+@needs("missing", "precision", "recall", "uneven")
 def modes_missing(h: History, lost: float = 0.2, good: float = 0.4, share: float = 0.3) -> Finding | None:
     """What is drawn is good, but whole parts of the data are never drawn: hardly visible by eye."""
     w = windows(h, "missing", "precision", "recall", "uneven")
@@ -81,7 +81,7 @@ def augmentation_leak(h: History, share: float = 0.5) -> Finding | None:
     )
 
 
-@needs("condition/sample")
+@needs("condition/sample", "condition/score")
 def condition_ignored(h: History, moved: float = 0.1, told: float = 0.05, right: float = 0.5) -> Finding | None:
     """Another condition changes neither what D thinks of an example, nor, it may be, what G draws.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .history import Finding, History, holds, needs, windows
 
 
-@needs("saturated")
+@needs("saturated", "accuracy/heldout")
 def reward_saturation(h: History, share: float = 0.8) -> Finding | None:
     """D is so sure of every token that a better one earns no more than a worse: nothing reaches G."""
     w = windows(h, "saturated", "accuracy/heldout")
