@@ -1,7 +1,9 @@
 """Two processes are one."""
 
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import torch.multiprocessing as mp
 from torch import nn
 
 from sparring import parallel
+from sparring.folder import RunFolder
 from sparring.losses import LOSSES, top_k
 from sparring.nets import vector
 from sparring.nets.blocks import spectral
@@ -172,7 +175,6 @@ def test_torchrun_trains_one_run(tmp_path):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert done.stdout.count('"run"') == 1
-    from sparring.folder import RunFolder
 
     one, two = (RunFolder(tmp_path / str(n)).load() for n in (1, 2))
     assert [p.name for p in (tmp_path / "2" / "checkpoints").iterdir()] == [
@@ -187,6 +189,22 @@ def test_processes_agree_how_much_fits_the_time(tmp_path):
     command += "sparring train ring --minutes 0.01 --batch 64 --threads 1 --evaluate_n 50 --evaluate_final 50".split()
     done = subprocess.run([*command, "--run", str(tmp_path / "run")], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_processes_that_are_told_to_end_save_at_once(tmp_path):
+    """torchrun gives them 30 seconds, however far apart the lines of the log are; and one of them alone speaks."""
+    run, said = tmp_path / "run", tmp_path / "said"
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "--"]
+    command += "sparring train ring --samples 100000000 --log_every 90000000 --batch 64 --threads 1 --width 16".split()
+    with said.open("w") as file:
+        process = subprocess.Popen([*command, "--run", str(run)], stderr=file, stdout=subprocess.DEVNULL)
+    while "training:" not in said.read_text() and process.poll() is None:
+        time.sleep(0.1)
+    time.sleep(1)
+    process.send_signal(signal.SIGTERM)
+    process.wait(60)
+    assert said.read_text().count("stopped and saved at") == said.read_text().count("training:") == 1
+    assert RunFolder(run).load() is not None
 
 
 def test_a_dead_rank_ends_the_others(tmp_path):
