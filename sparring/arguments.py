@@ -24,6 +24,9 @@ def underscored(word: str) -> str:
 class Parser(ArgumentParser):
     """Errors in one line, with the nearest option there is, and exit status 2."""
 
+    def __init__(self, *args: Any, **more: Any):
+        super().__init__(*args, allow_abbrev=False, **more)
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         message = self._plain(" ".join(message.split()))
         if unknown := re.findall(r"(?<!\S)--[\w-]+", message):
@@ -84,12 +87,15 @@ class Help(DefaultHelpFormatter):
 
 
 def files(p: Parser, argv: Sequence[str]) -> Iterator[str]:
-    """--preset NAME is --config of a file that comes with the program; a file that holds no options is refused."""
-    words = iter(argv)
+    """--preset NAME is --config of a file that comes with the program; a file that holds no options is refused.
+
+    Files stand before all else, wherever they are given: options win over them.
+    """
+    words, others = iter(argv), []
     for word in words:
         option, equals, value = word.partition("=")
         if option not in ("--preset", "--config"):
-            yield word
+            others.append(word)
             continue
         if not equals:
             value = next(words, "")
@@ -102,6 +108,7 @@ def files(p: Parser, argv: Sequence[str]) -> Iterator[str]:
                 raise RequestError(f"--preset {value!r} is none of {', '.join(PRESETS)}{nearest(value, PRESETS)}")
             value = str(PRESETS[value])
         yield from ("--config", _options(p, Path(value)))
+    yield from others
 
 
 def _options(p: Parser, path: Path) -> str:

@@ -6,7 +6,6 @@ Exit status: 0 done, 1 failed while running (what was made is kept), 2 the reque
 
 from __future__ import annotations
 
-import errno
 import io
 import json
 import os
@@ -262,7 +261,7 @@ def _status(error: Exception) -> int | None:
         return 2
     if isinstance(error, FolderError):
         return error.status
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):  # it names the file
+    if isinstance(error, OSError) and error.filename is not None:  # a full disk, a place that nobody may write to
         return 1
     return 1 if isinstance(error, RunError | PeerLost | DamagedError) else None
 

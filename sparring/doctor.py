@@ -9,7 +9,7 @@ from typing import Any
 from . import logs
 from .folder import RunFolder
 from .names import RequestError
-from .symptoms import ROWS, SYMPTOMS, Finding, data_faults, diagnose, unable
+from .symptoms import ROWS, SYMPTOMS, Finding, data_faults, diagnose, far_off, unable
 
 
 def visit(what: Path, deep: bool = False) -> tuple[list[dict[str, Any]], list[str]]:
@@ -36,13 +36,15 @@ def run(folder: Path, deep: bool) -> tuple[list[dict[str, Any]], list[str]]:
     """What the numbers of a run say now; and what was written when they were no longer numbers."""
     place = RunFolder(folder)
     place.recipe()
-    rows, written = place.rows("stats.jsonl"), place.rows("findings.jsonl")
+    rows, written, measured = (place.rows(f"{name}.jsonl") for name in ("stats", "findings", "evaluations"))
     card = folder / "card.json"
     data = json.loads(card.read_text()).get("data", {}) if card.exists() else {}
     acted = max((i for i, row in enumerate(written) if "act" in row), default=-1)  # what it cured is no more
     since = [row for row in written[acted + 1 :] if row["name"] == "not finite"]
     lost = [Finding(**{k: row[k] for k in Finding._fields}) for row in since]
     found = lost[-1:] + [f for f in diagnose(rows) if f.name != "not finite" or not lost] + data_faults(data)
+    own = [row for row in measured if "by" not in row]
+    found += [far] if own and (far := far_off(own[-1])) else []
 
     seen = f"{rows[-1]['seen']:,} samples" if rows else "no line of stats.jsonl yet"
     lines = [f"{folder}: {seen}, {len(rows):,} rows", *told(found, rows, "samples")]
@@ -66,7 +68,10 @@ def told(found: list[Finding], rows: list[dict[str, Any]], unit: str) -> list[st
         return [*lines, "", f"too few rows yet ({len(rows)} of {ROWS}) to look for symptoms"]
     cannot = unable(rows)
     lines += ["", f"{len(SYMPTOMS) - len(cannot)} of {len(SYMPTOMS)} symptoms could be looked for"]
-    lines[-1] += ", and none was found" if not found else ""
+    ours = {symptom.__name__.replace("_", " ") for symptom in SYMPTOMS}
+    lines[-1] += ", and none was found" if not any(f.name in ours for f in found) else ""
+    if unit == "samples":  # a run of ours: what is not in its log is not in its game
+        return [*lines, f"  not asked of this kind of run: {', '.join(cannot)}"] if cannot else lines
     for name, keys in cannot.items():
         lines.append(f"  cannot be told: {name} (needs {', '.join(k.replace('|', ' or ') for k in keys)})")
     return lines

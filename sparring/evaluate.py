@@ -157,7 +157,7 @@ def evaluate(
         best |= copies(spec.x, others, real, {})
         report["ceiling"] = {**numbers(best), **{k: finite(v) for k, v in truth.items()}}
         source = "other real ones" if others is not None else "the rest"
-        report["notes"].append(f"ceiling: {len(held.x)} real samples against {len(good.x)} of {source}")
+        report["notes"].append(f"real against real: {len(held.x)} samples against {len(good.x)} of {source}")
     return report
 
 

@@ -312,6 +312,15 @@ def read_tree(place: Path) -> dict[str, Any]:
     return real(json.loads((place / "tree.json").read_text()))
 
 
+def reachable(place: Path, option: str) -> None:
+    """Refuses a place, asked for by that option, that has no folder above it in which something can be written."""
+    above = next(p for p in place.absolute().parents if p.exists())
+    if not above.is_dir():
+        raise FolderError(f"{option} {place}: {above} is a file, not a folder")
+    if not os.access(above, os.W_OK):
+        raise FolderError(f"{option} {place}: nothing can be written in {above} (no permission)")
+
+
 def _sum(file: Path) -> str:
     digest = hashlib.sha256()
     with file.open("rb") as f:
@@ -335,6 +344,7 @@ def _whole_lines(file: Path) -> Iterator[dict[str, Any]]:
 def _neighbours(path: Path) -> str:
     """Runs beside a path that holds none, or else where runs are put unless said otherwise."""
     for place in (path.parent, Path("runs"), Path()):
-        if runs := sorted(str(p.parent) for p in place.glob("*/recipe.yaml")):
-            return ", ".join(runs[:8])
+        if runs := sorted(place.glob("*/recipe.yaml"), key=lambda p: -p.stat().st_mtime):
+            more = f" and {len(runs) - 8} older ones" if len(runs) > 8 else ""
+            return ", ".join(str(p.parent) for p in runs[:8]) + more
     return "none"

@@ -18,7 +18,7 @@ from .data.spelling import Spelling
 from .evaluate import ahead
 from .evaluate import evaluate as measured
 from .extractors import EXTRACTORS, Making, make, taken, usual
-from .folder import RunFolder
+from .folder import RunFolder, reachable
 from .metrics import chosen
 from .metrics.copies import copies as look_for_copies
 from .names import RequestError, find
@@ -85,6 +85,9 @@ def evaluate(asked: Asked) -> dict[str, Any]:
     wanted = None if asked.measures is None else _chosen(asked.measures)
     if asked.minutes <= 0:
         raise RequestError(f"--minutes {asked.minutes:g} must be above 0")
+    for option, place in (("--copies", asked.copies), ("--sweep", asked.sweep)):
+        if place is not None:
+            reachable(Path(place), option)
     device = machine.pick(asked.device, 0)
     named = {name: find(EXTRACTORS, name, "extractor") for name in _names(asked.extractor)}
 

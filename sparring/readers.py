@@ -13,7 +13,7 @@ from . import asked as asking
 from . import data as data_room
 from . import generators, show, tables, tunes, worlds
 from . import report as report_room
-from .folder import RunFolder
+from .folder import RunFolder, reachable
 from .names import RequestError
 from .run import open_data
 from .settings import Recipe
@@ -88,6 +88,9 @@ def sample(run: Path, asked: Asked) -> dict[str, Any]:
         place.mkdir(exist_ok=True)
         for i, one in enumerate(x):
             show.show(spec.x, one[None], place / f"{i:06d}.png")
+        if len(words) > 1:
+            said += [f"{i:06d}.png: {text}" for i, text in enumerate(texts[: len(words)])]
+            said += ["and so on, in turn"] if n > len(words) else []
     seen = card["seen"]
     return {"out": str(place), "n": len(x), "seen": seen, "lines": [*said, f"{len(x)} samples at {seen:,}: {place}"]}
 
@@ -97,9 +100,7 @@ def usable(place: Path, kinds: Sequence[str], ways: str) -> None:
     if place.suffix not in kinds:
         raise RequestError(f"--out {place}: {ways}")
     folder = not place.suffix
-    above = next(p for p in place.absolute().parents if p.exists())
-    if not above.is_dir():
-        raise RequestError(f"--out {place}: {above} is a file, not a folder")
+    reachable(place, "--out")
     if folder != place.is_dir() and place.exists():
         raise RequestError(f"--out {place} is a {'folder' if place.is_dir() else 'file'} already: give another name")
     if folder and place.is_dir() and any(place.iterdir()):

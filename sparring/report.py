@@ -8,7 +8,7 @@ from pathlib import Path
 from .folder import RunFolder
 from .report_page import duration, e, measured, number, page, pairs, section, short, table
 from .report_parts import BYTES, curves, data_card, film, flat, made_with, measures, plain, still, truth
-from .report_read import SERIES, Measure, Row, Run, column, entries, finite, latest, read
+from .report_read import SERIES, Measure, Row, Run, column, entries, finite, latest, read, series
 
 
 def write(run: str | Path) -> Path:
@@ -161,15 +161,18 @@ def protocol(rows: Sequence[Row]) -> str:
 def compare(runs: Sequence[str | Path]) -> list[Row]:
     """A row a run: {"run", "seen", "seconds", "settings", "by", "metrics", "truth", "findings", "sheet"}.
 
-    settings: only those that differ among the runs; metrics: {NAME: {"value", "se", "better"}} of the
-    latest evaluation, by the data, split, extractor and numbers of samples of `by`; sheet: the path of the last sheet.
+    settings: only those that differ among the runs; metrics: {NAME: {"value", "se", "better"}} of the fullest
+    evaluation that all of them have alike, or else of the fullest of each, by the data, split, extractor and numbers of
+    samples of `by`; sheet: the path of the last sheet.
     """
     every = [read(Path(run)) for run in runs]
     settings = [dict(flat(r.recipe)) for r in every]
     differ = [k for k in dict.fromkeys(k for s in settings for k in s) if len({repr(s.get(k)) for s in settings}) > 1]
+    known = [{series(row): row for row in reversed(latest(r.evaluations))} for r in every]  # the fullest last
+    shared = next((s for s in reversed(known[0]) if all(s in rows for rows in known)), ())
     rows = []
-    for r, setting in zip(every, settings):
-        last = next(iter(latest(r.evaluations)), {})
+    for r, setting, measured_as in zip(every, settings, known):
+        last = measured_as.get(shared) or next(reversed(measured_as.values()), {})
         rows.append({
             "run": r.name,
             "seen": int(r.seen),

@@ -135,7 +135,10 @@ def series_of(rows: Sequence[Row], by: Sequence[str] = SERIES) -> dict[tuple[str
 
 
 def latest(rows: Sequence[Row]) -> list[Row]:
-    """The last of each series, the average generator's first, and of these the newest."""
+    """The last of each series, the average generator's first, then those of most samples seen, of most measured, and
+    the newest."""
     last = {series(row): row for row in rows}  # by the order of writing
     newest = sorted(last.values(), key=rows.index, reverse=True)
-    return sorted(newest, key=lambda row: (row.get("player") != "average", row.get("split") != "heldout"))
+    count = lambda row, *names: -sum(v for k in names if isinstance(v := row.get(k), int | float))
+    own = lambda row: (row.get("player") != "average", row.get("split") != "heldout")
+    return sorted(newest, key=lambda row: (*own(row), count(row, "seen"), count(row, "n_real", "n_fake")))

@@ -36,6 +36,7 @@ from .spaces import Tokens, Vector, at_once, shape
 from .spaces import from_json as spec_from_json
 from .spaces import to_json as spec_json
 from .stopping import stopping
+from .symptoms import far_off
 from .tally import Tally
 from .train import Method, State, train
 
@@ -124,7 +125,9 @@ def resume(path: Path, **changes: Any) -> dict[str, Any]:
                 autopilot.forget(run)
                 if state.seen >= autopilot.end(run) or run.why:
                     autopilot.forget_the_last(run)
-                tell(f"resuming {path} at {state.seen:,} of {autopilot.end(run):,} samples")
+                over = state.seen >= autopilot.end(run) or run.why
+                what = "is over: its last measures and its report are made anew" if over else "goes on"
+                tell(f"{path} {what}, at {state.seen:,} of {autopilot.end(run):,} samples")
             return play(run)
 
 
@@ -184,6 +187,8 @@ def finish(run: Run, seconds: float, asked: int) -> dict[str, Any]:
     say(run, f"stopped at {seen:,} samples: {autopilot.reason(run)}")
     for line in tables.of_measures([row]) if row else []:
         say(run, line)
+    if far := far_off(row):
+        say(run, f"{far.level}: {far.name}: {far.evidence}; {far.advice}")
     say(run, f"report: {report.write(run.folder.path)}")
     say(run, f"next: sparring sample {path}, or sparring evaluate {path}")
     found = len({row["name"] for row in run.findings})

@@ -59,7 +59,7 @@ def of_runs(rows: list[dict[str, Any]]) -> list[str]:
 
 def of_copies(search: dict[str, Any]) -> list[str]:
     """The verdict, how often each way of copying is suspected, and where the pairs are."""
-    among = f"among {search['n_train']:,} of {search['of_train']:,} training samples"
+    among = f"{search['n_fake']:,} made samples, among {search['n_train']:,} of {search['of_train']:,} training samples"
     rows = [
         "",
         f"  {search['verdict']}",

@@ -138,6 +138,7 @@ def test_folders_with_classes_are_measured_by_class(capsys, tmp_path):
         ("--resize bilinear", "resize 'bilinear' is none of clean, tf1, none"),
         ("--extractor learned --minutes 0", "--minutes 0 must be above 0"),
         ("--device tpu", "use cpu, cuda or auto"),
+        ("--copies noise.npy/pairs.png", "noise.npy is a file, not a folder"),
         ("-n 1", "-n 1 must be at least 2"),
         (
             "-n 3 --extractor raw --measures kid",

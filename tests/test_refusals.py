@@ -67,6 +67,7 @@ def spoiled(tmp_path):
         ("train ring --device tpu", "use cpu, cuda or auto"),
         ("train ring --device meta", "nothing was tried on it); use cpu, cuda or auto"),
         ("train ring --run {}/thesis", "holds other files"),
+        ("train ring --see 3", "--see 3; did you mean '--seed'?"),
         ("train ring --config {}/none.yaml", "none.yaml cannot be read: No such file"),
         ("train ring --config {}/broken.yaml", "broken.yaml is no YAML"),
         ("train ring --config {}/listed.yaml", "listed.yaml holds no options"),

@@ -12,7 +12,7 @@ import yaml
 from sparring.report import ahead, compare, write, write_comparison
 from sparring.report_page import duration, measured, number, short
 from sparring.report_parts import SHEETS, evenly
-from sparring.report_read import ALIKE, Measure, lines, read, series_of
+from sparring.report_read import ALIKE, Measure, latest, lines, read, series_of
 from sparring.show import show
 from sparring.spaces import Image, Tokens
 
@@ -304,3 +304,9 @@ def test_measures_of_more_samples_are_a_series_of_their_own(run):
 def test_a_curve_of_very_many_measures_is_drawn(run):
     rows(run / "evaluations.jsonl", [evaluation(s) for s in range(100, 30_001, 100)])
     assert "fid" in stands_alone(write(run)).text
+
+
+def test_a_hasty_look_does_not_take_the_place_of_the_fullest_measurement():
+    row = lambda n, seen=640: {"seen": seen, "player": "average", "split": "heldout", "n_real": n, "n_fake": n}
+    hasty, full, early = row(8), row(2000), row(5000, 320)
+    assert latest([early, full, hasty]) == [full, hasty, early]

@@ -17,6 +17,7 @@ from sparring.symptoms import (
     critic_wins,
     data_faults,
     diagnose,
+    far_off,
     holds,
     not_finite,
 )
@@ -76,6 +77,14 @@ def test_what_a_symptom_needs_is_what_it_looks_at(symptom, which, monkeypatch):
         looked.clear()
         symptom([{"seen": i, **{k: 0.5 for k in keys if k != key}} for i in range(20)])
         assert not any(looked)
+
+
+def test_a_run_that_covers_nothing_is_not_called_well():
+    row = {"seen": 640, "metrics": {"coverage": {"value": 0.02}}, "ceiling": {"coverage": {"value": 0.96}}}
+    found = far_off(row)
+    assert found is not None and found.evidence == "the samples cover 2.0% of the data, where real ones cover 96%"
+    assert far_off(row | {"metrics": {"coverage": {"value": 0.2}}}) is None
+    assert far_off({"seen": 640, "metrics": {"fid": {"value": 9.0}}}) is None
 
 
 def test_a_critic_without_bound_is_seen():

@@ -17,7 +17,7 @@ from .errors import DataError
 from .pictures import Picture, on_white, refuse_blank, square
 
 PART = 256  # rows read at once
-X, Y = ("images", "x", "data", "points", "samples", "arr_0"), ("labels", "y")
+X, Y = ("images", "x", "x_train", "data", "points", "samples", "arr_0"), ("labels", "y", "y_train")
 _WAY_OUT = "give uint8 pictures (N, H, W), (N, H, W, C) or (N, C, H, W) with C of 1, 3 or 4, or float points (N, d)"
 
 

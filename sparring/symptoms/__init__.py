@@ -23,7 +23,7 @@ from .critic import (
     critic_wins,
     exploding_slope,
 )
-from .data import data_faults
+from .data import data_faults, far_off
 from .generator import average_lags, generator_frozen, oscillation, vanishing_gradient
 from .history import ROWS, Finding, History, Symptom, Window, holds, needs, number, seen_of, windows
 from .samples import augmentation_leak, collapse, condition_ignored, copying, modes_missing, noise_ignored, one_future
@@ -37,6 +37,7 @@ __all__ = [
     "Window",
     "data_faults",
     "diagnose",
+    "far_off",
     "holds",
     "needs",
     "unable",

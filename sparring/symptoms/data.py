@@ -49,3 +49,17 @@ def data_faults(card: Mapping[str, Any], share: float = 0.05) -> list[Finding]:
             said = f"{', '.join(few)}: less than a twentieth of what the usual class has ({usual:,})"
             found.append(Finding("data: class", 0, said, "gather more of them, or leave the class out", "note"))
     return found
+
+
+def far_off(measured: Mapping[str, Any], share: float = 0.1) -> Finding | None:
+    """What a row of evaluations.jsonl says where next to nothing of the data is covered, whatever the signs were."""
+    value, best = ((measured.get(k, {}).get("coverage") or {}).get("value") for k in ("metrics", "ceiling"))
+    if value is None or best is None or value >= share * best:
+        return None
+    return Finding(
+        "far off",
+        measured["seen"],
+        f"the samples cover {value:.1%} of the data, where real ones cover {best:.0%}",
+        "a longer run (--samples, --minutes) if this was a short one; else the settings that are its default",
+        level="note",
+    )

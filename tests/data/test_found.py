@@ -255,3 +255,10 @@ def test_a_large_world_is_drawn_once(tmp_path):
     alone = data.open(first, cache=tmp_path / "file" / "cache")
     same(d, alone)
     assert "SPARRING_CACHE" in data.summary(alone)[-1]
+
+
+def test_the_arrays_of_keras_are_known(tmp_path):
+    x, y = np.random.default_rng(0).integers(0, 256, (40, 8, 8), np.uint8), np.arange(40) % 2
+    np.savez(tmp_path / "mnist.npz", x_train=x, y_train=y, x_test=x[:9], y_test=y[:9])
+    d = data.open(tmp_path / "mnist.npz", condition="class")
+    assert (len(d.train) + len(d.heldout), d.spec) == (40, Spec(Pictures(1, 8), Label(2)))
