@@ -64,8 +64,9 @@ check-texts:  ## sequences-*.json and, if SPARRING_DATA has the captions, texts-
 check-cures:  ## ablation.json: 1 hour 20
 	$(BIN)/python benchmarks/ablation.py ring grid stacked-digits --keep $(KEPT)/ablation.jsonl
 
-check-doctor:  ## faults.json, docs/faults.png: 1 hour 20
+check-doctor:  ## faults.json, docs/faults.png: 1 hour 30
 	$(BIN)/python benchmarks/faults.py --log $(KEPT)/faults.jsonl
+	$(BIN)/python benchmarks/faults.py --log $(KEPT)/faults.jsonl --seeds 5,6 --only healthy
 	$(BIN)/python benchmarks/faults_judged.py --log $(KEPT)/faults.jsonl --write --picture docs/faults.png
 
 check-conditions:  ## conditions.json: 8 hours
