@@ -25,6 +25,7 @@ from sparring.train import train
 
 RMSPROP = dict(optimizer="rmsprop", beta1=None, beta2=0.99)
 PLAIN = dict(loss="nonsaturating", r1=0.0, r2=0.0, lr_end=1.0, settle=1.0, beta1=0.5, beta2=0.999, average=0.0)
+PLAIN |= dict(optimizer="adam")
 CPU = dict(device="cpu", threads=1, precision="fp32")
 WORLDS: dict[str, dict[str, Any]] = {  # the networks and the length; samples judged
     "ring": dict(net="plain", width=64, batch=64, samples=160_000, lr=1e-3, lr_D=1e-4),
@@ -92,7 +93,7 @@ ROWS: dict[str, tuple[dict[str, Any], str, str]] = {  # options, what it does, w
     "default": (
         {k: None for k in ("r1", "r2", "lr_end", "settle", "beta2", "lr_D")}
         | dict(loss="relativistic", beta1=0.0, average=0.02),
-        "the default recipe: also its schedules and the average generator",
+        "the default recipe by Adam: also its schedules and the average generator",
         "Huang et al. 2024",
     ),
 }

@@ -39,12 +39,15 @@ class Proof:
 
 
 INF = float("inf")
+RING, GRID = ((world, "--evaluate_final", "5000") for world in ("ring", "grid"))
 EIGHT_MINUTES = ("faces", "--size", "32", "--minutes", "8")
 FACES = {"valid": (0.8, 1), "hair_tv": (0, 0.10), "eyes_tv": (0, 0.10)}
 POINTS = {"quality": (0.95, 1), "kl": (0, 0.05), "spread": (0.7, 1.3)}
 PROOFS = {
-    "ring": Proof(("ring", "--evaluate_final", "5000"), 10, {"modes": (8, 8), **POINTS}),
-    "grid": Proof(("grid", "--evaluate_final", "5000"), 10, {"modes": (25, 25), **POINTS}),
+    "ring": Proof(RING, 10, {"modes": (8, 8), **POINTS}),
+    "grid": Proof(GRID, 10, {"modes": (25, 25), **POINTS}),
+    "ring-adam": Proof((*RING, "--optimizer", "adam"), 3, {"modes": (8, 8), **POINTS}),
+    "grid-adam": Proof((*GRID, "--optimizer", "adam"), 3, {"modes": (25, 25), **POINTS}),
     "digits": Proof(
         ("digits", "--minutes", "2"), 3, {"coverage": (0.8, INF), "modes": (10, 10)}, ceilings=("coverage",)
     ),
@@ -62,7 +65,7 @@ PROOFS = {
     "faces-32": Proof(EIGHT_MINUTES, 3, FACES, threads=2),
     "faces-32-not-lazy": Proof((*EIGHT_MINUTES, "--lazy", "1"), 3, FACES, threads=2),
     "faces-32-adam": Proof((*EIGHT_MINUTES, "--optimizer", "adam"), 3, FACES, threads=2),
-    "faces-64": Proof(("faces", "--size", "64", "--minutes", "40"), 1, {"valid": (0.8, 1)}),
+    "faces-64": Proof(("faces", "--size", "64", "--minutes", "40"), 3, {"valid": (0.8, 1)}),
     "faces-64-adam": Proof(
         ("faces", "--size", "64", "--samples", "240000", "--optimizer", "adam"), 1, {"valid": (0.8, 1)}
     ),

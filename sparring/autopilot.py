@@ -17,7 +17,7 @@ from .folder import read_tree
 from .progress import tell
 from .remedies import REMEDIES, Act
 from .spaces import Vector
-from .symptoms import Finding, data_faults, diagnose
+from .symptoms import Finding, data_faults, diagnose, far_off
 from .tally import Tally
 from .train import Method, State
 
@@ -45,9 +45,9 @@ def census(found: data.Dataset) -> dict[str, Any]:
 
 
 def look_at_data(run: Run) -> None:
-    """The findings that the card of the data gives before anything is trained."""
+    """The findings that the card of the data gives before anything is trained; the summary tells of small ones."""
     for finding in data_faults(run.data.card | census(run.data)):
-        write(run, finding)
+        write(run, finding, aloud=finding.level == "problem")
 
 
 def findings(run: Run) -> list[Finding]:
@@ -64,13 +64,15 @@ def findings(run: Run) -> list[Finding]:
     return found
 
 
-def write(run: Run, finding: Finding, **more: Any) -> None:
-    """A line of findings.jsonl, and of news."""
+def write(run: Run, finding: Finding, aloud: bool = True, **more: Any) -> None:
+    """A line of findings.jsonl, and of news if it is said aloud."""
     row = {"seen": run.state.seen, **finding._asdict(), **more}
     run.findings.append(row)
     if run.first:
         run.folder.append("findings.jsonl", row)
-        tell(f"{finding.level}: {finding.name} since {finding.since:,} samples: {finding.evidence}; {finding.advice}")
+        since = f" since {finding.since:,} samples" if finding.since else ""
+        if aloud:
+            tell(f"{finding.level}: {finding.name}{since}: {finding.evidence}; {finding.advice}")
 
 
 def act_on(run: Run, found: list[Finding], afresh: Callable[[Run], State]) -> Act | None:
@@ -113,7 +115,7 @@ def record(run: Run, act: Act) -> None:
     """An act, with before and after, among the findings."""
     where = f"back to {act.to:,} samples" if act.to < act.at else "from here"
     said = f"because of {act.finding}, decided at {act.at:,} samples: {act.remedy.replace('_', ' ')}, {where}"
-    change = remedies.changed(act)
+    change = f"as they stood at {act.at:,} samples, {remedies.changed(act)}"
     write(run, Finding(f"act: {act.remedy.replace('_', ' ')}", act.to, said, change, "note"), act=act._asdict())
 
 
@@ -219,12 +221,14 @@ def watched(run: Run) -> str:
     return name or ("coverage" if isinstance(run.data.spec.x, Vector) else "fid")
 
 
-def judged(run: Run) -> list[stopping.Measured]:
-    """That measure in the run's own evaluations, of equal numbers of samples: not in the last, which takes more.
+def own_rows(run: Run) -> list[dict[str, Any]]:
+    """The run's own evaluations: what `sparring evaluate` has added, of any data, decides nothing."""
+    return [row for row in run.folder.rows("evaluations.jsonl") if "by" not in row]
 
-    What `sparring evaluate` has added, of any data, decides nothing.
-    """
-    own = [row for row in run.folder.rows("evaluations.jsonl") if "by" not in row]
+
+def judged(run: Run) -> list[stopping.Measured]:
+    """That measure in the run's own evaluations, of equal numbers of samples: not in the last, which takes more."""
+    own = own_rows(run)
     numbers = lambda row: (row.get("n_real"), row.get("n_fake"))
     return stopping.series([row for row in own if numbers(row) == numbers(own[0])], watched(run))
 
@@ -250,7 +254,7 @@ def enough(run: Run) -> bool:
     measured = judged(run) if run.first else []
     if r.stop == "target":
         why = stopping.reached(measured, float((r.target or "").partition("=")[2]))
-    if r.stop == "plateau" and not settling(run):
+    if r.stop == "plateau" and not settling(run) and begun(run):
         why = stopping.plateau(measured, r.patience or 0)
     if r.stop != "budget" and parallel.agree(bool(why)):
         telling = accuracy(run)
@@ -260,6 +264,12 @@ def enough(run: Run) -> bool:
             settle(run, f"{watched(run)} is {why}{telling}", seen)
     leader = stopping.best(measured)
     return parallel.agree(leader is not None and leader.seen == seen)
+
+
+def begun(run: Run) -> bool:
+    """Whether something of the data is covered; measures that have not begun to move are on no plateau."""
+    own = own_rows(run)
+    return bool(own) and far_off(own[-1] | {"ceiling": own[0].get("ceiling", {})}) is None
 
 
 def accuracy(run: Run) -> str:
@@ -280,6 +290,11 @@ def settle(run: Run, why: str, seen: int) -> None:
     write(run, finding, act=act._asdict())
 
 
+def unsettle(run: Run) -> None:
+    """Takes back that it was enough: the run was given another length since."""
+    run.acts, run.why = [act for act in run.acts if act.remedy != "settled"], ""
+
+
 def settling(run: Run) -> Act | None:
     return next((act for act in run.acts if act.remedy == "settled"), None)
 
@@ -297,5 +312,5 @@ def end(run: Run) -> int:
 def reason(run: Run) -> str:
     """Why the run is over, in words."""
     act = settling(run)
-    plateau = next((row["evidence"] for row in run.findings if row["name"] == "plateau"), "")
+    plateau = next((row["evidence"] for row in reversed(run.findings) if row["name"] == "plateau"), "")
     return run.why or (f"{plateau}; it was then let settle" if act else "the budget is spent")

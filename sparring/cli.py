@@ -56,14 +56,16 @@ def train(argv: Sequence[str]) -> int:
 
 
 def resume(argv: Sequence[str]) -> int:
-    """go on with RUN from its last checkpoint, exactly"""
+    """go on with RUN from its last checkpoint, exactly, or for longer than was asked for"""
     p = _parser("resume", resume)
+    p.add_argument("--samples", type=int, help="another length of the run: samples in all, those it has seen counted")
+    p.add_argument("--minutes", type=float, help="or: so long from here on")
     p.add_argument("--threads", type=int, help="threads of the CPU (the same number gives the same run, bit for bit)")
     p.add_argument("--device", type=str, help="cpu, cuda or auto")
     args = _with_positional(p, argv, "run", "the run's folder")
     from . import run
 
-    changes = {k: v for k in ("threads", "device") if (v := getattr(args, k)) is not None}
+    changes = {k: v for k in ("samples", "minutes", "threads", "device") if (v := getattr(args, k)) is not None}
     return _finish(run.resume(Path(args.run), **changes))
 
 
@@ -90,15 +92,15 @@ def sample(argv: Sequence[str]) -> int:
     p.add_argument("--from", type=str, help="a clip to continue, of a run that foresees (default: held-out pasts)")
     p.add_argument("--frames", type=int, help="how many frames of each future, each made from those before (16)")
     p.add_argument("--futures", type=int, help="how many futures of each past (4)")
+    _of_machine(p)
     p.add_argument("--json", action="store_true", help="print one JSON document")
     args = _with_positional(p, argv, "run", "the run's folder")
     from . import readers
 
     words = dict(label=args.label or (), caption=args.caption or (), grid=args.grid, walk=args.walk)
     ahead = dict(source=getattr(args, "from"), frames=args.frames, futures=args.futures)
-    asked = readers.Asked(
-        args.n, args.out, args.seed, **words, truncation=args.truncation, temperature=args.temperature, **ahead
-    )
+    how = dict(truncation=args.truncation, temperature=args.temperature, device=args.device, threads=args.threads)
+    asked = readers.Asked(args.n, args.out, args.seed, **words, **how, **ahead)
     return _print(readers.sample(Path(args.run), asked), args.json)
 
 
@@ -124,7 +126,7 @@ def evaluate(argv: Sequence[str]) -> int:
     p.add_argument("--weights", type=str, help="file or folder of inception's weights (default: $SPARRING_INCEPTION)")
     p.add_argument("--resize", type=str, help="how pictures come to an extractor's size: clean (default), tf1, none")
     p.add_argument("--minutes", type=float, default=5.0, help="longest time to train learned or classifier, once")
-    p.add_argument("--device", type=str, default="auto", help="cpu, cuda or auto")
+    _of_machine(p)
     p.add_argument("--json", action="store_true", help="print one JSON document")
     args = _with_positional(p, argv, "what", "a run's folder, or a folder, zip or .npy of samples")
     from . import measuring
@@ -269,6 +271,11 @@ def _status(error: Exception) -> int | None:
 def _parser(name: str, command: Any) -> Parser:
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     return Parser(prog=f"sparring {name}", description=command.__doc__, formatter_class=Help)
+
+
+def _of_machine(p: Parser) -> None:
+    p.add_argument("--device", type=str, default="auto", help="cpu, cuda or auto")
+    p.add_argument("--threads", type=int, default=0, help="of the CPU; 0 = all cores")
 
 
 def _with_positional(p: Parser, argv: Sequence[str], name: str, about: str) -> Namespace:

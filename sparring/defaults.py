@@ -15,8 +15,10 @@ LATE = ALL | dict(drift=0.0, lr_end=0.0, beta2=0.99, loss="relativistic", beta1=
 
 
 def _vector(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
-    z = vector.sizes(spec).noise
-    return dict(r1=1.0, r2=1.0, gamma_end=2e-4, z=z, batch=256, samples=5_000_000, lr=1e-3, settle=3.0) | LATE
+    optimizer = r.optimizer or ("soap" if device.type == "cpu" and spec.c is None else "adam")
+    soap, own = optimizer == "soap", dict(r1=1.0, r2=1.0, gamma_end=2e-4, z=vector.sizes(spec).noise, batch=256)
+    pace = dict(samples=3_500_000, lr=3e-3, settle=2.0) if soap else dict(samples=5_000_000, lr=1e-3, settle=3.0)
+    return LATE | own | pace | dict(optimizer=optimizer)
 
 
 def _image(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:

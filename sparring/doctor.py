@@ -11,6 +11,12 @@ from .folder import RunFolder
 from .names import RequestError
 from .symptoms import ROWS, SYMPTOMS, Finding, data_faults, diagnose, far_off, unable
 
+ELSEWHERE = [  # beside the log of another trainer
+    "",
+    "what begins with -- is an option of `sparring train`, and --help explains it: --r1 and --r2 weigh the squared",
+    "slope of the critic at real and at made samples, --lr_D is its rate, --critic_steps its turns for each of G's",
+]
+
 
 def visit(what: Path, deep: bool = False) -> tuple[list[dict[str, Any]], list[str]]:
     """The findings as plain values, and the same in words for a person.
@@ -29,7 +35,8 @@ def visit(what: Path, deep: bool = False) -> tuple[list[dict[str, Any]], list[st
     found = diagnose(log.rows)
     lines = [f"{what}: {len(log.rows):,} rows", *log.said]
     lines += [f"not read: {', '.join(log.unread[:12])}{', …' if len(log.unread) > 12 else ''}"] if log.unread else []
-    return [f._asdict() for f in found], lines + told(found, log.rows, log.unit)
+    lines += told(found, log.rows, log.unit)
+    return [f._asdict() for f in found], lines + ELSEWHERE * any("--" in f.advice for f in found)
 
 
 def run(folder: Path, deep: bool) -> tuple[list[dict[str, Any]], list[str]]:
@@ -62,7 +69,8 @@ def told(found: list[Finding], rows: list[dict[str, Any]], unit: str) -> list[st
     """Findings in words, and what could not be told."""
     lines = []
     for f in found:
-        since = f", since {f.since:,} {unit}" if f.since else ""
+        when = f"{f.since:,} samples" if unit == "samples" else f"{unit} {f.since:,}"
+        since = f", since {when}" if f.since else ""
         lines += ["", f"{f.level}: {f.name}{since}", f"  {f.evidence}", f"  try: {f.advice}"]
     if len(rows) < ROWS:
         return [*lines, "", f"too few rows yet ({len(rows)} of {ROWS}) to look for symptoms"]

@@ -157,7 +157,9 @@ def evaluate(
         best |= copies(spec.x, others, real, {})
         report["ceiling"] = {**numbers(best), **{k: finite(v) for k, v in truth.items()}}
         source = "other real ones" if others is not None else "the rest"
-        report["notes"].append(f"real against real: {len(held.x)} samples against {len(good.x)} of {source}")
+        few = min(len(held.x), len(good.x)) < min(len(real), len(fake))
+        fewer = "; of fewer, so what is biased, such as fid, is higher there" if few else ""
+        report["notes"].append(f"real against real: {len(held.x)} samples against {len(good.x)} of {source}{fewer}")
     return report
 
 

@@ -66,9 +66,12 @@ class RunFolder:
         try:
             for part in ("samples", "checkpoints"):
                 (self.path / part).mkdir(parents=True, exist_ok=True)
-            self.write_yaml("recipe.yaml", {"format": FORMAT, **recipe})
+            self.write_recipe(recipe)
         except OSError as error:
             raise FolderError(f"{self.path} cannot be written ({error.strerror}); give another --run") from error
+
+    def write_recipe(self, recipe: dict[str, Any]) -> None:
+        self.write_yaml("recipe.yaml", {"format": FORMAT, **recipe})
 
     def recipe(self) -> dict[str, Any]:
         """What was asked, complete; refused if there is no run here or a newer program wrote it."""
@@ -345,6 +348,6 @@ def _neighbours(path: Path) -> str:
     """Runs beside a path that holds none, or else where runs are put unless said otherwise."""
     for place in (path.parent, Path("runs"), Path()):
         if runs := sorted(place.glob("*/recipe.yaml"), key=lambda p: -p.stat().st_mtime):
-            more = f" and {len(runs) - 8} older ones" if len(runs) > 8 else ""
+            more = f" and {len(runs) - 8} older" if len(runs) > 8 else ""
             return ", ".join(str(p.parent) for p in runs[:8]) + more
     return "none"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import platform
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -94,15 +95,15 @@ def write_generator(run: Run, seen: int) -> None:
     run.folder.write_folder("generator", lambda aside: generators.save_generator(aside, *made))
 
 
-def write_card(run: Run, reasons: list[str] | None = None, seconds: float = 0.0, kept: int = 0) -> None:
-    """card.json: what was trained on, by what, on what."""
+def write_card(run: Run, reasons: Sequence[str] = (), seconds: float = 0.0, kept: int = 0) -> None:
+    """card.json: what was trained on, by what, on what.  `reasons` are added to those that it has."""
     old = run.folder.path / "card.json"
-    reasons = json.loads(old.read_text())["reasons"] if reasons is None and old.exists() else reasons or []
+    known = json.loads(old.read_text())["reasons"] if old.exists() else []
     count = lambda net: sum(p.numel() for p in net.parameters())
     card = {
         "data": run.data.card | autopilot.census(run.data),
         "spec": spec_json(run.data.spec),
-        "reasons": reasons,
+        "reasons": [*known, *reasons],
         "parameters": {"G": count(run.state.G), "D": count(run.state.D)},
         "versions": {"sparring": __version__, "torch": torch.__version__, "python": platform.python_version()},
         "hardware": machine.hardware(run.device),

@@ -1,6 +1,6 @@
 """Made samples held against real ones: those of a run's generator, or of a folder, zip or array."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,6 +42,7 @@ class Asked(NamedTuple):
     resize: str | None = None
     minutes: float = 5.0  # of learning an extractor, at most
     device: str = "auto"
+    threads: int = 0  # of the CPU; 0 for all cores
     copies: str | None = None  # a file for the suspicious pairs
     sweep: str | None = None  # a file for the curve of a run that writes, over the temperature of sampling
     beside: str | None = None  # runs that foresee, with commas between, to be held against the same frames
@@ -68,6 +69,7 @@ class Sides(NamedTuple):
     told: np.ndarray | None  # classes of `fake` (n,), where they are known
     c: Tensor | None = None  # what `fake` was made from
     notes: Sequence[str] = ()  # what could not be used
+    names: Callable[[Sequence[int]], list[str]] | None = None  # of `fake`, where they lie in files
 
     @property
     def real(self) -> Tensor:
@@ -88,7 +90,7 @@ def evaluate(asked: Asked) -> dict[str, Any]:
     for option, place in (("--copies", asked.copies), ("--sweep", asked.sweep)):
         if place is not None:
             reachable(Path(place), option)
-    device = machine.pick(asked.device, 0)
+    device = machine.pick(asked.device, asked.threads)
     named = {name: find(EXTRACTORS, name, "extractor") for name in _names(asked.extractor)}
 
     run = opened(asked, device)
@@ -224,9 +226,13 @@ def samples_that_lie(asked: Asked) -> Sides:
         folder = data_room.respelled(folder, data.spelling, data.spec.x, whole=True)
 
     made = Examples(folder, WHOLE, len(real))
+    notes, found = unused(data) + unused(folder), len(folder.train) + len(folder.heldout)
+    if len(made) < found:
+        why = f"as -n {n:,} asks" if len(made) == n else "as there are real ones"
+        notes.append(f"of the {found:,} samples of {asked.what}, {len(made):,} are measured, as many {why}")
     rest = Examples(data, WHOLE, n + len(made.x), n)
     examples = {"real": real} | ({"others": rest} if len(rest) == len(made.x) else {})
-    return Sides(data, asked.against, "all", examples, made.x, made.labels, notes=unused(data) + unused(folder))
+    return Sides(data, asked.against, "all", examples, made.x, made.labels, notes=notes, names=made.names)
 
 
 def unused(data: Dataset) -> list[str]:
@@ -273,7 +279,11 @@ def search_for_copies(sides: Sides, n: int, sheet: Path, most: int = 10_000) -> 
         case _:
             place = show.show(space, made, sheet, real=known)
             told = "the most suspicious, over those of training in gray"
-    return found.asdict() | {"of_train": len(data.train), "sheet": str(place), "shown": told}
+    document = found.asdict()
+    for pair in document["pairs"]:
+        pair["named"] = [sides.names([pair["fake"]])[0]] if sides.names else []
+        pair["named"] += data.train.names([pair["train"]])
+    return document | {"of_train": len(data.train), "sheet": str(place), "shown": told}
 
 
 def _names(listed: str | None) -> list[str]:

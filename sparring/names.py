@@ -43,6 +43,8 @@ def weighted(text: str, table: Mapping[str, Any], kind: str) -> dict[str, tuple[
         name, _, weight = part.rpartition("=")
         thing, (start, colon, end) = find(table, name or part, kind), weight.partition(":")
         first, last = number(start), number(end if colon else start)
+        if not callable(thing):
+            raise RequestError(f"{kind} {name!r} is a {type(thing).__name__}, and cannot be called: give a function")
         if first is None or last is None:
             said = f"has a weight that is no number, {weight!r}" if name else "has no weight"
             raise RequestError(f"{kind} {name or part!r} {said}; write NAME=WEIGHT, such as {next(iter(table))}=1")

@@ -15,7 +15,9 @@ def loss(r: Recipe) -> Loss:
     """The recipe's loss; smoothed=LABEL is made with its label."""
     name, _, label = (r.loss or "relativistic").partition("=")
     if not label:
-        return find(LOSSES, name, "loss")
+        if not isinstance(found := find(LOSSES, name, "loss"), Loss):
+            raise RequestError(f"--loss {name} is a {type(found).__name__}; make it a Loss(critic=…, generator=…)")
+        return found
     if name != "smoothed":
         raise RequestError(f"--loss {r.loss}: smoothed alone takes a number, the label of reals; write --loss {name}")
     if (alpha := number(label)) is None:

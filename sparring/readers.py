@@ -11,13 +11,13 @@ from torch.nn import Module
 
 from . import asked as asking
 from . import data as data_room
-from . import generators, show, tables, tunes, worlds
+from . import generators, machine, show, tables, tunes, worlds
 from . import report as report_room
 from .folder import RunFolder, reachable
 from .names import RequestError
 from .run import open_data
 from .settings import Recipe
-from .spaces import Frames, Label, Spec, Tokens
+from .spaces import Frames, Label, Spec, Tokens, Vector
 
 
 class Asked(NamedTuple):
@@ -35,6 +35,8 @@ class Asked(NamedTuple):
     frames: int | None = None
     futures: int | None = None
     temperature: float | None = None
+    device: str = "auto"
+    threads: int = 0
 
 
 def sample(run: Path, asked: Asked) -> dict[str, Any]:
@@ -44,7 +46,9 @@ def sample(run: Path, asked: Asked) -> dict[str, Any]:
     RunFolder(run).recipe()
     if not (run / "generator").is_dir():
         raise RequestError(f"{run} has no generator yet; it is written with the first checkpoint")
+    device = machine.pick(asked.device, asked.threads)
     G, spec, card = generators.load_generator(run / "generator")
+    G = G.to(device)
     if isinstance(spec.c, Frames):
         return foresee(run, G, spec, card, asked)
     if (asked.source, asked.frames, asked.futures) != (None, None, None):
@@ -56,7 +60,10 @@ def sample(run: Path, asked: Asked) -> dict[str, Any]:
     if asked.temperature is not None:
         raise RequestError(f"--temperature {asked.temperature:g} is for texts, and {run} writes none: try --truncation")
     place = Path(asked.out) if asked.out else run / "drawn.png"
-    usable(place, ("", ".png", ".npy"), "a sheet is written as .png, an array as .npy, single files into a folder")
+    if isinstance(spec.x, Vector):
+        usable(place, (".png", ".npy"), "points are drawn in one picture, .png, or written as an array, .npy")
+    else:
+        usable(place, ("", ".png", ".npy"), "a sheet is written as .png, an array as .npy, single files into a folder")
     if asked.walk and asked.grid:
         raise RequestError("--walk and --grid are two sheets: give one")
     words, said = _words(run, spec, card, asked)

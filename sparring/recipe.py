@@ -21,7 +21,7 @@ from .priors import PRIORS
 from .refusals import NEUTRAL, check_kind, check_place, check_processes
 from .routes import own_frames
 from .schedules import constant, cosine, geometric, linear, rise_and_fall
-from .settings import Recipe
+from .settings import INTERVALS, Recipe
 from .spaces import Frames, Image, Spec, Vector
 from .terms import classified, interpolated, named
 from .train import Method, as_given
@@ -115,6 +115,14 @@ def with_intervals(r: Recipe) -> Recipe:
     every = dict(log_every=share(150), sample_every=share(24), evaluate_every=share(often), checkpoint_every=share(12))
     every |= dict(patience=share(8)) if r.stop == "plateau" else {}
     return replace(r, **{k: v for k, v in every.items() if getattr(r, k) is None})
+
+
+def lengthened(r: Recipe, samples: int) -> Recipe:
+    """The recipe over another number of samples; intervals that went by its length go by the new one."""
+    free = replace(r, **dict.fromkeys(INTERVALS), minutes=None)  # type: ignore[arg-type]
+    usual = with_intervals(free)
+    chosen = {k: v for k in INTERVALS if (v := getattr(r, k)) != getattr(usual, k)}
+    return with_intervals(replace(free, samples=samples, **chosen))
 
 
 def source(r: Recipe) -> Any:

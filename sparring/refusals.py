@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 
 from . import augment, penalties, ways
+from .extractors import EXTRACTORS
 from .metrics import MEASURES
 from .names import RequestError, find, nearest, number, requested
 from .nets import sizes
@@ -45,6 +46,8 @@ def check(r: Recipe) -> None:
     find(PRIORS, r.prior, "prior")
     if r.net != "auto":
         find(sizes.PAIRS, r.net, "net")
+    if r.extractor is not None:
+        find(EXTRACTORS, r.extractor, "extractor")
     named_penalties(r)
     for words in contradictions(r):
         raise RequestError(words)
@@ -219,6 +222,10 @@ def aim(r: Recipe) -> None:
     known = [*MEASURES, *TRUTHS] if r.data in WORLDS else list(MEASURES)
     if name not in known:
         raise RequestError(f"--target {r.target!r}: {name!r} is none of {', '.join(known)}{nearest(name, known)}")
+    if equals and r.stop != "target":
+        raise RequestError(
+            f"--target {r.target}: a value is for --stop target, which ends the run there: add that, or say {name}"
+        )
     if equals and number(value) is None:
         raise RequestError(f"--target {r.target!r}: {value!r} is no number; write NAME=VALUE, such as fid=2")
 

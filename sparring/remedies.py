@@ -277,7 +277,7 @@ def settings(m: Method, seen: int) -> dict[str, Any]:
 def changed(act: Act) -> str:
     """What an act changed, in words: `r1 1 -> 10, lr_G 0.001 -> 0.0005`."""
     names = dict.fromkeys((*act.before, *act.after))
-    show = lambda v: "none" if v is None else f"{v:g}" if isinstance(v, float) else str(v)
+    show = lambda v: "none" if v is None else f"{v:.3g}" if isinstance(v, float) else str(v)
     return ", ".join(
         f"{k} {show(act.before.get(k))} -> {show(act.after.get(k))}"
         for k in names

@@ -82,12 +82,16 @@ def verdict(r: Run) -> str:
         said += "nothing has been measured yet. "
 
     names = list(dict.fromkeys(str(f.get("name", "a finding")) for f in r.findings if "act" not in f))
+    of_data = [n.removeprefix("data: ") for n in names if n.startswith("data: ")]
+    names = [n for n in names if not n.startswith("data: ")]
     if names:
         said += f"The symptoms found: {', '.join(f'<b>{e(n)}</b>' for n in names[:4])}"
         acts = sum("act" in f for f in r.findings)
         said += f", and {acts} change{'s' if acts > 1 else ''} made about them." if acts else "."
     else:
         said += "No symptom was found."
+    if of_data:
+        said += f" To be looked at in the data: {e(', '.join(of_data))}."
     stopped = r.card.get("stopped")
     if isinstance(stopped, dict) and stopped.get("why"):
         best = stopped.get("best")

@@ -29,6 +29,7 @@ from .optimizers import OPTIMIZERS
 from .players import check_players
 from .probes import BANK, Panel, panel, probe
 from .progress import Progress, tell
+from .rehearsal import rehearse
 from .remedies import Act
 from .settings import Recipe, difference
 from .sides import panel_extractor
@@ -92,6 +93,7 @@ def start(r: Recipe, path: Path) -> dict[str, Any]:
             for line in (*data_room.summary(data), *reasons, *(f"warning: {w}" for w in refusals.warnings(r))):
                 tell(line)
         run = Run(r, folder, data, recipe.method(r, data.spec), state, device, extractor(r, data, device))
+        rehearse(r, run.method, state, batches(run), data, run.extractor)
         with owned(run):
             if run.first:
                 folder.create(r.asdict())
@@ -99,10 +101,15 @@ def start(r: Recipe, path: Path) -> dict[str, Any]:
             return play(run)
 
 
-def resume(path: Path, **changes: Any) -> dict[str, Any]:
-    """Goes on from the newest whole checkpoint as if it had never stopped."""
+def resume(path: Path, samples: int | None = None, minutes: float | None = None, **changes: Any) -> dict[str, Any]:
+    """Goes on from the newest whole checkpoint as if it had never stopped.
+
+    samples: or with another length, of so many samples in all; minutes: or for so long from here on.
+    """
     folder = RunFolder(path)
     r = replace(Recipe.of(folder.recipe()), **changes)
+    if samples is not None or minutes is not None:
+        refusals.check(replace(r, samples=samples, minutes=minutes))
     device = machine.pick(r.device, r.threads)
     refusals.check_processes(r)
     with parallel.joined(device):
@@ -112,23 +119,48 @@ def resume(path: Path, **changes: Any) -> dict[str, Any]:
         with owned(run):
             saved = folder.load(partial(say, run))
             if saved is None:
-                tell("no checkpoint yet: starting at the first sample")
+                say(run, "no checkpoint yet: starting at the first sample")
             else:
-                refuse_changes(run, saved)
-                autopilot.take(run, saved)
-                run.seconds = saved["seconds"]
-                run.findings = saved["findings"]
-                run.acts = [Act(**act) for act in saved["acts"]]
-                run.why, run.begun_on = saved.get("why", ""), saved.get("begun_on", run.begun_on)
-                run.method = autopilot.replayed(run, run.acts)
+                take_up(run, saved)
+            if longer := bool(samples or minutes):
+                lengthen(run, samples, minutes)
+            if longer or (saved and saved["recipe"]["samples"] != run.recipe.samples):
+                autopilot.unsettle(run)
+            run.method = autopilot.replayed(run, run.acts)
             if run.first:
                 autopilot.forget(run)
-                if state.seen >= autopilot.end(run) or run.why:
+                if over := state.seen >= autopilot.end(run) or run.why:
                     autopilot.forget_the_last(run)
-                over = state.seen >= autopilot.end(run) or run.why
                 what = "is over: its last measures and its report are made anew" if over else "goes on"
                 tell(f"{path} {what}, at {state.seen:,} of {autopilot.end(run):,} samples")
             return play(run)
+
+
+def take_up(run: Run, saved: dict[str, Any]) -> None:
+    """The run as the checkpoint has it."""
+    refuse_changes(run, saved)
+    autopilot.take(run, saved)
+    run.seconds, run.findings = saved["seconds"], saved["findings"]
+    run.acts = [Act(**act) for act in saved["acts"]]
+    run.why, run.begun_on = saved.get("why", ""), saved.get("begun_on", run.begun_on)
+
+
+def lengthen(run: Run, samples: int | None, minutes: float | None) -> None:
+    """Another length of the run, from here on; its schedules go by it, so a rate that had fallen is higher again."""
+    r, seen = run.recipe, run.state.seen
+    if minutes:
+        samples = seen + timed(replace(r, minutes=minutes), run.state, run.data, run.device)
+    assert samples
+    if samples <= seen:
+        raise RequestError(
+            f"--samples {samples} are of the whole run, and {run.folder.path} has seen {seen:,}: give more"
+        )
+    run.recipe = recipe.lengthened(r, samples)
+    if run.first:
+        run.folder.write_recipe(run.recipe.asdict())
+        told = f"length: {samples:,} samples in the place of {r.samples:,}, asked for at {seen:,}"
+        write_card(run, [told])
+        tell(f"{told}; what changes in time goes by the new length from here on")
 
 
 def play(run: Run) -> dict[str, Any]:
@@ -188,9 +220,12 @@ def finish(run: Run, seconds: float, asked: int) -> dict[str, Any]:
     for line in tables.of_measures([row]) if row else []:
         say(run, line)
     if far := far_off(row):
-        say(run, f"{far.level}: {far.name}: {far.evidence}; {far.advice}")
+        autopilot.write(run, far)
     say(run, f"report: {report.write(run.folder.path)}")
-    say(run, f"next: sparring sample {path}, or sparring evaluate {path}")
+    say(
+        run,
+        f"next: sparring sample {path}, sparring evaluate {path}, or for longer: sparring resume {path} --minutes 10",
+    )
     found = len({row["name"] for row in run.findings})
     return {"run": path, "seen": seen, "seconds": round(seconds, 1), "findings": found, "metrics": metrics}
 

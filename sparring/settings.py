@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from .names import RequestError, nearest
 
-FREE = ("device", "threads")  # what a resumed run may change: none of it decides where the run goes
+INTERVALS = ("log_every", "sample_every", "evaluate_every", "checkpoint_every", "patience")
+FREE = ("device", "threads", "samples", "minutes", *INTERVALS)  # what a resumed run may change
 
 PARTS = {  # of the settings, each title by the first of it
     "size": "the data",
@@ -180,7 +181,8 @@ class Recipe:
     """Adam's second decay, or RMSProp's, at the end; it begins at 0.9"""
     optimizer: Literal["adam", "rmsprop", "soap"] | None = None
     """adam; rmsprop, the choice of the first Wasserstein GAN; or soap, Adam along the directions in which gradients
-    lie, by default on a CPU, with quick networks, for pictures from 32 pixels on that follow no condition"""
+    lie, by default on a CPU, where no condition is followed, for points, and for pictures from 32 pixels on with quick
+    networks"""
     critic_steps: int = 1
     """turns of D for each turn of G"""
     average: float | None = None

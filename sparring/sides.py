@@ -1,6 +1,6 @@
 """What is held against what, and looked at through what: sets of real examples, their classes and features."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from typing import Any
@@ -43,6 +43,11 @@ class Examples:
     def x(self) -> Tensor:
         """In stored form (n, ...)."""
         return torch.cat([getattr(self.data, part).take(range(k))[0] for part, k in self.shares.items()])[self.start :]
+
+    def names(self, places: Sequence[int]) -> list[str]:
+        """What the examples at these places are called."""
+        known = [name for part, k in self.shares.items() for name in getattr(self.data, part).names(range(k))]
+        return [known[self.start + i] for i in places]
 
     @cached_property
     def labels(self) -> np.ndarray | None:

@@ -129,6 +129,8 @@ def test_a_plateau_ends_a_run_and_the_best_checkpoint_stays(tmp_path, capsys):
     shutil.rmtree(RunFolder(resumed).checkpoints()[-1])
     assert sparring("resume", resumed) == 0
     assert equal(state(resumed), state(run))
+    assert sparring("resume", resumed, "--samples", 300_000) == 0
+    assert card["stopped"]["seen"] < state(resumed)["seen"] < 300_000
 
 
 def test_what_is_measured_by_hand_between_stop_and_resume_decides_nothing(tmp_path, monkeypatch):
@@ -200,6 +202,8 @@ def test_a_target_ends_a_run(tmp_path, capsys):
     assert sparring("resume", run) == 0
     assert (rows(run, "stats.jsonl"), rows(run, "evaluations.jsonl")) == ended
     assert "which was to be 1e+09" in capsys.readouterr().err
+    assert sparring("resume", run, "--samples", 64_000) == 0
+    assert len(rows(run, "stats.jsonl")) > len(ended[0])
 
 
 @pytest.mark.parametrize(

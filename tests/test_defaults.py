@@ -24,7 +24,10 @@ ADAM, SOAP = ("adam", 0.02, 1), ("soap", 0.03, 8)  # with the half-life of the a
         (Spec(FACES, NEXT), "cpu", {}, ADAM, 8),
         (Spec(Image(1, 28)), "cpu", {}, ADAM, 16),
         (Spec(Image(1, 8)), "cpu", {}, ADAM, 64),
-        (Spec(Vector(2)), "cpu", {}, ADAM, 256),
+        (Spec(Vector(2)), "cpu", {}, ("soap", 0.02, 1), 256),
+        (Spec(Vector(2)), "cpu", dict(optimizer="adam"), ADAM, 256),
+        (Spec(Vector(2)), "cuda", {}, ADAM, 256),
+        (Spec(Vector(2), Label(3)), "cpu", {}, ADAM, 256),
         (Spec(Tokens(8, 40)), "cpu", {}, ADAM, 256),
     ],
 )

@@ -31,7 +31,7 @@ FLOORS = [  # a file imports only from floors below its own
     | {"tunes", "arguments", "soap", "optimizers"},
     {"train", "routes", "policy", "relaxed", "tally", "probes", "landscape", "remedies"}
     | {"evaluate", "show", "report", "extractors", "nets", "data", "worlds"},
-    {"recipe", "prices", "refusals", "ways", "asked", "defaults", "sides"},
+    {"recipe", "prices", "refusals", "ways", "asked", "defaults", "sides", "rehearsal"},
     {"generators"},
     {"sheets", "sweep"},
     {"run", "keeping", "autopilot", "doctor", "readers", "measuring", "lab", "studio"},

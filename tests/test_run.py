@@ -8,15 +8,17 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 import yaml
 
-from sparring import cli
+from sparring import cli, recipe
 from sparring.cli import main
 from sparring.folder import RunFolder
+from sparring.settings import INTERVALS, Recipe
 
 SHORT = ["--batch", "64", "--threads", "1", "--evaluate_n", "100", "--evaluate_final", "200"]
 STEPS = 64
@@ -74,8 +76,8 @@ def test_the_folder_holds_what_the_plan_says(straight):
     last = json.loads(done.stdout.splitlines()[-1])
     assert last.keys() >= {"run", "seen", "seconds", "findings", "metrics"}
     assert last["seen"] == 120 * STEPS
-    recipe = yaml.safe_load((run / "recipe.yaml").read_text())
-    unset = {k for k, v in recipe.items() if v is None}
+    written = yaml.safe_load((run / "recipe.yaml").read_text())
+    unset = {k for k, v in written.items() if v is None}
     assert unset <= {"size", "past", "length", "minutes", "micro", "clip", "patience", "target", "extractor", "tau_end"}
     rows = RunFolder(run).rows("stats.jsonl")
     assert rows[-1].keys() >= {
@@ -116,6 +118,53 @@ def test_killed_and_resumed_is_never_stopped(straight, tmp_path):
     assert equal(state(run), state(straight[0]))
     seen = [row["seen"] for row in RunFolder(run).rows("stats.jsonl")]
     assert seen == sorted(set(seen))
+
+
+def test_a_run_that_is_over_goes_on_for_longer_and_is_the_same_run_if_that_is_killed(straight, tmp_path, capsys):
+    once, again = tmp_path / "once", tmp_path / "again"
+    for run in (once, again):
+        subprocess.run(["cp", "-r", straight[0], run], check=True)
+    assert sparring("resume", once, "--samples", 200 * STEPS) == 0
+    assert "12,800 samples in the place of 7,680, asked for at 7,680" in capsys.readouterr().err
+    saved = RunFolder(once).load()
+    assert saved is not None
+    assert saved["state"]["seen"] == 200 * STEPS
+    assert saved["recipe"]["samples"] == yaml.safe_load((once / "recipe.yaml").read_text())["samples"] == 200 * STEPS
+    assert any("in the place of" in line for line in json.loads((once / "card.json").read_text())["reasons"])
+
+    argv = command("resume", again, "--samples", 200 * STEPS)
+    process = subprocess.Popen(argv, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    while process.poll() is None and int(RunFolder(again).checkpoints()[-1].name) == 120 * STEPS:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert sparring("resume", again) == 0
+    assert equal(state(again), state(once))
+
+
+def test_intervals_that_went_by_the_length_go_by_the_new_one_and_those_asked_for_stay():
+    r = recipe.with_intervals(Recipe(batch=32, samples=100_000, log_every=7_000, stop="plateau", minutes=3.0))
+    longer = recipe.lengthened(r, 400_000)
+    assert longer == recipe.with_intervals(replace(r, samples=400_000, minutes=None, **dict.fromkeys(INTERVALS[1:])))
+    assert (longer.log_every, longer.patience) == (7_000, 50_000)
+    assert recipe.lengthened(longer, 100_000) == replace(r, minutes=None)
+
+
+def test_a_run_may_go_on_for_so_many_minutes(straight, tmp_path):
+    run = tmp_path / "run"
+    subprocess.run(["cp", "-r", straight[0], run], check=True)
+    assert sparring("resume", run, "--minutes", 0.01) == 0
+    assert state(run)["seen"] > 120 * STEPS
+
+
+def test_a_length_that_was_passed_is_refused_and_nothing_is_written(straight, capsys):
+    before = (straight[0] / "recipe.yaml").read_text()
+    assert sparring("resume", straight[0], "--samples", 100 * STEPS) == 2
+    assert "has seen 7,680: give more" in capsys.readouterr().err
+    assert sparring("resume", straight[0], "--samples", 0) == 2
+    assert sparring("resume", straight[0], "--samples", 9000, "--minutes", 1) == 2
+    assert "give one" in capsys.readouterr().err
+    assert (straight[0] / "recipe.yaml").read_text() == before
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -170,6 +219,11 @@ def test_sample_writes_sheets_arrays_and_files(straight, tmp_path):
     assert (tmp_path / "sheet.png").stat().st_size > 1000
 
 
+def test_points_are_not_drawn_one_by_one(straight, tmp_path, capsys):
+    assert sparring("sample", straight[0], "--out", tmp_path / "files") == 2
+    assert "in one picture, .png, or written as an array, .npy" in capsys.readouterr().err
+
+
 def test_evaluate_prints_one_json_document(straight, capsys):
     assert sparring("evaluate", straight[0], "-n", 500, "--json") == 0
     found = json.loads(capsys.readouterr().out)
@@ -180,7 +234,7 @@ def test_evaluate_prints_one_json_document(straight, capsys):
 
 def test_a_sheet_of_another_kind_is_refused_before_it_is_drawn(straight, tmp_path, capsys):
     assert sparring("sample", straight[0], "--out", tmp_path / "new" / "a.jpg") == 2
-    assert "a.jpg: a sheet is written as .png" in capsys.readouterr().err
+    assert "a.jpg: points are drawn in one picture, .png" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
 
 
@@ -272,11 +326,11 @@ def test_a_config_file_and_an_option_over_it(tmp_path, capsys):
     (tmp_path / "c.yaml").write_text("samples: 640\nlr: 0.002\nseed: 5\n")
     run = tmp_path / "run"
     assert sparring("train", "ring", "--config", tmp_path / "c.yaml", "--seed", 6, *SHORT, "--run", run) == 0
-    recipe = RunFolder(run).recipe()
-    assert (recipe["lr"], recipe["seed"]) == (0.002, 6)
+    written = RunFolder(run).recipe()
+    assert (written["lr"], written["seed"]) == (0.002, 6)
     other = tmp_path / "other"  # whichever stands first
     assert sparring("train", "ring", "--seed", 6, *SHORT, "--run", other, "--config", tmp_path / "c.yaml") == 0
-    assert RunFolder(other).recipe() == recipe
+    assert RunFolder(other).recipe() == written
 
 
 def test_the_recipe_of_a_run_is_a_config(straight, tmp_path):
@@ -293,6 +347,33 @@ def test_a_pair_of_ones_own(tmp_path, monkeypatch):
     monkeypatch.delitem(sys.modules, "mine", raising=False)
     monkeypatch.syspath_prepend(tmp_path)
     assert sparring("train", "ring", "--net", "mine:pair", "--samples", 640, *SHORT, "--run", tmp_path / "run") == 0
+
+
+OWN = """
+import torch
+scores = lambda real, fake: fake - real
+def total(G, D, x, c, fake, memory): return fake.abs().sum()
+def features(x): return x.mean()
+weight = 3.0
+"""
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ("--loss mine:scores", "--loss mine:scores is a function; make it a Loss"),
+        ("--terms mine:total=1", "--terms mine:total=1 failed when tried: "),
+        ("--terms mine:weight=1", "cannot be called: give a function"),
+        ("--extractor mine:features", "gives () for (8, 2) and should give (8, d)"),
+    ],
+)
+def test_what_is_ones_own_is_tried_before_anything_is_written(asked, words, tmp_path, monkeypatch, capsys):
+    (tmp_path / "mine.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    assert sparring("train", "ring", *asked.split(), "--samples", 640, *SHORT, "--run", tmp_path / "run") == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 # -- what may change, and what may not ---------------------------------------------------------------------------------

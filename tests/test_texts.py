@@ -6,6 +6,8 @@ import random
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sparring import data
 from sparring.data import DataError, summary
@@ -157,3 +159,13 @@ def test_texts_may_be_said_in_the_tokens_of_others(opened):
 def test_no_line_is_longer_than_any_text(opened):
     with pytest.raises(DataError, match="too long"):
         opened([c * (4 * ALWAYS + 1) for c in "abcdefghijklmnopq"])
+
+
+@given(st.lists(st.integers(1, 7), min_size=1, max_size=12))
+def test_whatever_a_player_writes_in_words_is_a_text_that_reads_the_same(tokens):
+    own = Spelling(("", " and", " don't", ".", "and", "'", " the", " ("), "words")
+    row = own.write(own.read(tokens))
+    assert row is not None
+    assert own.read(row) == own.read(tokens)
+    assert len(row) <= len(tokens)
+    assert own.write("and so on") is None

@@ -22,7 +22,6 @@ from . import films
 from .clips import move, past_of
 from .drawn import drawn
 from .errors import DataError
-from .files import tells_of_metadata
 from .order import batches, places
 from .pictures import FITS
 from .sources import Source, find
@@ -117,6 +116,8 @@ def summary(data: Dataset) -> list[str]:
             if counts[most] > 3 * counts[least]:
                 uneven = f"{counts[least]:,} of {data.classes[least]}, {counts[most]:,} of {data.classes[most]}"
                 split += f", unbalanced: {uneven}"
+        if data.spec.c is None:
+            split += "; the players are not told them, but by --condition class"
     lines.append(split)
     if told := card.get("captions"):
         said = f"captions: {told['captions']:,}, {told['different']:,} different, of {told['longest']} words at most; "
@@ -151,17 +152,15 @@ def summary(data: Dataset) -> list[str]:
 
 
 def left_out(data: Dataset) -> list[str]:
-    """A line each about examples, and about lines of metadata, that were found and could not be used."""
+    """A line for each kind of example, and for lines of metadata, that were found and could not be used."""
     card, lines = data.card, []
-    left = dict(card.get("left_out", {}))
-    unused = left.pop("metadata", 0)
-    if left:
-        kinds = ", ".join(f"{n:,} {kind}" for kind, n in left.items())
-        example = next(line for line in card["problems"] if not (unused and tells_of_metadata(line)))
-        lines.append(f"left out: {kinds}, of {card['found']:,}; e.g. {example}")
-    if unused:
-        example = next(line for line in card["problems"] if tells_of_metadata(line))
-        lines.append(f"not used: {unused:,} lines of metadata; e.g. {example}")
+    for kind, n in card.get("left_out", {}).items():
+        what = (
+            f"not used: {n:,} lines of metadata"
+            if kind == "metadata"
+            else f"left out: {n:,} {kind}, of {card['found']:,}"
+        )
+        lines.append(f"{what}; e.g. {card['for_example'][kind]}")
     return lines
 
 

@@ -3,7 +3,7 @@
 import math
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -11,13 +11,12 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from sparring.names import nearest
-
 from .errors import DataError
 from .pictures import Picture, on_white, refuse_blank, square
 
 PART = 256  # rows read at once
-X, Y = ("images", "x", "x_train", "data", "points", "samples", "arr_0"), ("labels", "y", "y_train")
+X = ("images", "x", "x_train", "train_images", "data", "points", "samples", "arr_0")
+Y = ("labels", "y", "y_train", "train_labels")
 _WAY_OUT = "give uint8 pictures (N, H, W), (N, H, W, C) or (N, C, H, W) with C of 1, 3 or 4, or float points (N, d)"
 
 
@@ -25,7 +24,7 @@ _WAY_OUT = "give uint8 pictures (N, H, W), (N, H, W, C) or (N, C, H, W) with C o
 class Array:
     """The array of a file: `pictures` (N, H, W[, C]) or (N, C, H, W) in bytes, or else points (N, d).
 
-    path: the file; name: of the array in an .npz, "" in an .npy; labels: (N,) or None.
+    path: the file; name: of the array in an .npz, "" in an .npy; labels: (N,) or None; unused: other arrays.
     """
 
     path: Path
@@ -33,6 +32,7 @@ class Array:
     shape: tuple[int, ...]
     pictures: bool
     labels: np.ndarray | None
+    unused: Sequence[str] = ()
 
     @property
     def sides(self) -> tuple[int, int]:
@@ -80,9 +80,7 @@ def open_array(path: Path) -> Array:
             name = rest[0]
         if name is None:
             found = f"arrays {', '.join(names)}" if names else "no array"
-            raise DataError(
-                f"{path} has {found}; call one of them {' or '.join(X[:2])}{nearest('images', names, 3, 0.5)}"
-            )
+            raise DataError(f"{path} has {found}; call one of them {' or '.join(X[:2])}")
         shape, dtype = _header(path, name)
         label = next((n for n in Y if n in names and n != name), None)
         labels = None if label is None else _labels(path, label, shape)
@@ -90,7 +88,8 @@ def open_array(path: Path) -> Array:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{path} cannot be read as {path.suffix[1:]} ({error}); save it again with numpy") from error
-    return Array(path, name, shape, _pictures(path, shape, dtype), labels)
+    unused = [n for n in names if n not in (name, label)]
+    return Array(path, name, shape, _pictures(path, shape, dtype), labels, unused)
 
 
 def picture(row: np.ndarray, size: int, fit: str, whole: bool = False) -> Picture:
@@ -126,6 +125,9 @@ def _pictures(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
 
 
 def _labels(path: Path, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    with _open(path, name) as file:
+        if _read_header(file)[2].hasobject:
+            raise DataError(f"{path} has {name} of Python objects, which are never loaded; save {name}.astype(str)")
     with np.load(path, allow_pickle=False) as saved:
         labels = saved[name]
     if labels.size != shape[0] or labels.ndim > 2:

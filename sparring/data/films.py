@@ -145,7 +145,9 @@ def load(place: Path) -> Dataset:
 def summary(card: dict[str, Any], most: int = 12) -> list[str]:
     """What is to be said of clips, with a line for each that is left out or scaled."""
     told, held = card["clips"], len(card["clips"]["heldout"])
-    long = f"{told['shortest']:,} to {told['longest']:,} frames"
+    long = f"{told['longest']:,} frames"
+    if told["shortest"] < told["longest"]:
+        long = f"{told['shortest']:,} to {long}"
     lines = [f"{card['usable']:,} clips of {long}, {held:,} of them held out"]
     wrong = [f"left out: {p}" for p in card["problems"]] + [f"another size: {p}" for p in card["other_sizes"]]
     return lines + wrong[:most] + [f"… and {len(wrong) - most:,} more lines in card.json"] * (len(wrong) > most)

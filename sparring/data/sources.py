@@ -104,6 +104,8 @@ def _from_array(
         examples = _pictures(x, size, fit, whole)
     else:
         card, each, examples = {"kind": "points"}, 4 * x.shape[1], _points(x)
+    if x.unused:
+        card = {**card, "notes": [f"arrays of {path.name} that are not used: {', '.join(x.unused)}"]}
     refuse_without_room(aside, 2 * each * x.shape[0])
     store(aside, examples, x.shape[0], each, seed, str(path), card, progress, whole)
 

@@ -50,7 +50,20 @@ class Spelling:
             known = all(letter in self.number for letter in plain(text))  # the library would pass over others
             return [i + 1 for i in self._cutter.encode(plain(text)).ids] if known else None
         found = [self.number.get(part, END) for part in cut(text, self.how)]
-        return None if END in found else found
+        return self._spelled(plain(text)) if END in found else found
+
+    def _spelled(self, text: str) -> list[int] | None:
+        """The fewest tokens that read as this text, however it is cut: a player may write "." twice, or first."""
+        longest = max(map(len, self.known))
+        ways: dict[int, list[int]] = {
+            0: [],
+            1: [],
+        }  # by letters that are told; the first is a blank, and may be left out
+        for end in range(2, len(text) + 1):
+            parts = ((start, self.number.get(text[start:end])) for start in range(max(0, end - longest), end))
+            if found := [[*ways[start], token] for start, token in parts if token and start in ways]:
+                ways[end] = min(found, key=len)
+        return ways.get(len(text))
 
     @cached_property
     def number(self) -> dict[str, int]:

@@ -118,7 +118,7 @@ def store(
             )
         if classes is None and (without := got.labels.count(None)) < len(got.labels):
             some = f"{without:,} of {len(got.labels):,} have no class" if without else "all are of one class"
-            card["notes"] = [f"{some}, so classes are not used"]
+            card["notes"] = [*card.get("notes", []), f"{some}, so classes are not used"]
         text = json.dumps({"card": card, "spec": to_json(spec), "classes": classes})
         (aside / "card.json").write_text(text, encoding="utf-8")
 

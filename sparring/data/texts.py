@@ -177,7 +177,7 @@ def respelled(data: Dataset, spelling: Spelling, space: Tokens, whole: bool = Fa
     Texts that cannot be written so, or not in that length, are left out and noted; with `whole` they are refused.
     """
     if data.spelling is None:
-        raise DataError(f"{data.card['source']} holds no texts; measure like with like")
+        raise DataError(f"{data.card['source']} holds no texts, a line a text in a .txt; measure like with like")
     kept, lost = {}, []
     for name, split in (("train", data.train), ("heldout", data.heldout)):
         told = [data.spelling.read(row) for row in split.x.tolist()]

@@ -70,7 +70,7 @@ def critic_wins(
         if since is None:
             return None
         right, real, fake, _ = asked[-1].values
-        said = f"D puts {right:.1%} of held-out examples above fakes; their scores lie {real - fake:.2g} apart"
+        said = f"D puts {right:.1%} of held-out examples above fakes; their scores lie {real - fake:.3g} apart"
     else:
         w = windows(h, "score/real", "score/fake", "D/loss")
         w = w or [Window(at, (*scores, nan)) for at, scores in windows(h, "score/real", "score/fake")]
@@ -84,7 +84,7 @@ def critic_wins(
         if since is None:
             return None
         real, fake, d_loss = w[-1].values
-        parts = [f"the scores of real and fake lie {real - fake:.2g} apart"] if isfinite(real) else []
+        parts = [f"the scores of real and fake lie {real - fake:.3g} apart"] if isfinite(real) else []
         said = " and ".join(parts + ([f"D's loss is {d_loss:.3g}"] if isfinite(d_loss) else []))
     return Finding(
         "critic wins",
