@@ -80,7 +80,7 @@ def act_on(run: Run, found: list[Finding], afresh: Callable[[Run], State]) -> Ac
     chosen = choose(run, found)
     if chosen is None:
         return None
-    act, run.method = chosen
+    act, run.method = chosen[0]._replace(of=run.recipe.samples or 0), chosen[1]
     kept = [a for a in run.acts if a.remedy != "settled" or a.at <= act.to]
     if len(kept) < len(run.acts):  # the plateau has not come yet
         run.method = replayed(run, [*kept, act])
@@ -228,7 +228,7 @@ def own_rows(run: Run) -> list[dict[str, Any]]:
 
 def judged(run: Run) -> list[stopping.Measured]:
     """That measure in the run's own evaluations, of equal numbers of samples: not in the last, which takes more."""
-    own = own_rows(run)
+    own = [row for row in own_rows(run) if not row.get("last")]
     numbers = lambda row: (row.get("n_real"), row.get("n_fake"))
     return stopping.series([row for row in own if numbers(row) == numbers(own[0])], watched(run))
 
@@ -255,7 +255,7 @@ def enough(run: Run) -> bool:
     if r.stop == "target":
         why = stopping.reached(measured, float((r.target or "").partition("=")[2]))
     if r.stop == "plateau" and not settling(run) and begun(run):
-        why = stopping.plateau(measured, r.patience or 0)
+        why = stopping.plateau([m for m in measured if m.seen > run.longer], r.patience or 0)
     if r.stop != "budget" and parallel.agree(bool(why)):
         telling = accuracy(run)
         if r.stop == "target":
@@ -293,6 +293,7 @@ def settle(run: Run, why: str, seen: int) -> None:
 def unsettle(run: Run) -> None:
     """Takes back that it was enough: the run was given another length since."""
     run.acts, run.why = [act for act in run.acts if act.remedy != "settled"], ""
+    run.longer = run.state.seen
 
 
 def settling(run: Run) -> Act | None:

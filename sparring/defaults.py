@@ -47,11 +47,11 @@ def _frames(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
 
 
 def _tokens(r: Recipe, spec: Spec, device: torch.device) -> dict[str, Any]:
-    lr = r.lr or 1e-3
+    lr, momentum = r.lr or 1e-3, 0.0 if r.optimizer == "rmsprop" else 0.5
     game = dict(
         loss="nonsaturating", drift=0.0, r1=0.0, r2=0.0, gamma_end=0.1, lr=lr, lr_D=2 * lr, lr_end=0.0, settle=1.0
     )
-    return ALL | game | dict(route="reinforce", z=0, batch=256, samples=400_000, beta1=0.5, beta2=0.999)
+    return ALL | game | dict(route="reinforce", z=0, batch=256, samples=400_000, beta1=momentum, beta2=0.999)
 
 
 def by_class(r: Recipe, spec: Spec) -> bool:

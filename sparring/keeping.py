@@ -83,7 +83,7 @@ def save(run: Run, seconds: float) -> None:
     if run.first:
         meaning = dict(recipe=r.asdict(), fingerprint=data.card["fingerprint"], spec=spec_json(data.spec))
         acts = [act._asdict() for act in run.acts]
-        told = {"findings": run.findings, "acts": acts, "why": run.why, "begun_on": run.begun_on}
+        told = {"findings": run.findings, "acts": acts, "why": run.why, "begun_on": run.begun_on, "longer": run.longer}
         tree = {"state": s.save(), "seconds": seconds, "tally": tally} | told
         run.folder.save(s.seen, tree | meaning, keep=4 if r.autopilot == "act" else 2, best=autopilot.best_seen(run))
         write_generator(run, s.seen)

@@ -20,7 +20,7 @@ def last_step(opt: Optimizer) -> list[Tensor]:
         for p in group["params"]:
             known = opt.state.get(p, {})
             if hasattr(opt, "taken"):
-                taken += [opt.taken(p, group)] if known else []  # type: ignore[operator]
+                taken += [opt.taken(p, group)] if known and p.grad is not None else []  # type: ignore[operator]
             elif "exp_avg_sq" in known:
                 b1, b2 = group["betas"]
                 t = float(known["step"])

@@ -56,10 +56,10 @@ def check(r: Recipe) -> None:
     for name, value in r.asdict().items():
         if isinstance(value, float) and not math.isfinite(value):
             raise RequestError(f"--{name} {value} must be a finite number")
-    counts = ("size", "width", "samples", "batch", "micro", "lazy", "critic_steps", "group", "pack", "patience")
+    counts = ("size", "width", "batch", "micro", "lazy", "critic_steps", "group", "pack", "patience")
     counts += ("generator_steps", "length", "evaluate_n", "evaluate_final")
     counts += ("log_every", "sample_every", "evaluate_every", "checkpoint_every")
-    amounts = ("ratio", "tau", "tau_end", "rollouts", "minutes", "lr", "lr_D", "clip", "gamma_end", "settle", "top_k")
+    amounts = ("ratio", "tau", "tau_end", "rollouts", "lr", "lr_D", "clip", "gamma_end", "settle", "top_k")
     for name in (*counts, "patches", "past", *amounts):
         value = getattr(r, name)
         if value is not None and not value > 0:
@@ -99,9 +99,17 @@ def check(r: Recipe) -> None:
         raise RequestError(f"--top_k {r.top_k} is a share of the batch, at most 1")
     if r.stop == "target" or r.target is not None:
         aim(r)
-    if r.samples and r.minutes:
-        raise RequestError("--samples and --minutes both set the length of the run; give one")
+    check_length(r.samples, r.minutes)
     check_processes(r)
+
+
+def check_length(samples: int | None, minutes: float | None) -> None:
+    """Refuses what is no length of a run."""
+    for name, value in (("samples", samples), ("minutes", minutes)):
+        if value is not None and not (0 < value < math.inf):
+            raise RequestError(f"--{name} {value} must be a number above 0")
+    if samples and minutes:
+        raise RequestError("--samples and --minutes both set the length of the run; give one")
 
 
 def check_processes(r: Recipe) -> None:

@@ -32,6 +32,7 @@ class Act(NamedTuple):
     remedy: str
     before: dict[str, Any]
     after: dict[str, Any]
+    of: int = 0  # samples that the run was to see then; 0 for those that it is to see now
 
 
 # -- remedies ---------------------------------------------------------------------------------------------------------
@@ -240,16 +241,19 @@ def settled(m: Method, at: int, samples: int) -> Method:
 
 
 def replay(m: Method, acts: Sequence[Act], samples: int, usual: Method | None = None) -> Method:
-    """The method after these acts, in a run of so many samples: as exact as if it had never been left."""
+    """The method after these acts, in a run of so many samples: as exact as if it had never been left.
+
+    An act of a run of another length is replayed at the same share of this one, where schedules are as they were then.
+    """
     known = BY_NAME | ({"as_usual": back_to(usual)} if usual is not None else {})
     for act in acts:
         if act.remedy == "settled":
             m = settled(m, act.at, samples)
             continue
-        remedy = known[act.remedy]
-        m = remedy(m, act.at)
+        remedy, at = known[act.remedy], round(act.at * samples / act.of) if act.of else act.at
+        m = remedy(m, at)
         if act.finding not in IN_PLACE and remedy is not reseeded:
-            m = reseeded(m, act.at)
+            m = reseeded(m, at)
     return m
 
 

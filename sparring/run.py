@@ -65,6 +65,7 @@ class Run:
     findings: list[dict[str, Any]] = field(default_factory=list)  # rows of findings.jsonl
     acts: list[Act] = field(default_factory=list)
     why: str = ""  # it stopped
+    longer: int = 0  # samples seen when it was last given another length
     begun_on: str = ""  # the kind of device, which had a say in the usual game; this one's if left out
 
     def __post_init__(self) -> None:
@@ -108,8 +109,7 @@ def resume(path: Path, samples: int | None = None, minutes: float | None = None,
     """
     folder = RunFolder(path)
     r = replace(Recipe.of(folder.recipe()), **changes)
-    if samples is not None or minutes is not None:
-        refusals.check(replace(r, samples=samples, minutes=minutes))
+    refusals.check_length(samples, minutes)
     device = machine.pick(r.device, r.threads)
     refusals.check_processes(r)
     with parallel.joined(device):
@@ -143,6 +143,7 @@ def take_up(run: Run, saved: dict[str, Any]) -> None:
     run.seconds, run.findings = saved["seconds"], saved["findings"]
     run.acts = [Act(**act) for act in saved["acts"]]
     run.why, run.begun_on = saved.get("why", ""), saved.get("begun_on", run.begun_on)
+    run.longer = saved.get("longer", 0)
 
 
 def lengthen(run: Run, samples: int | None, minutes: float | None) -> None:
@@ -214,6 +215,7 @@ def finish(run: Run, seconds: float, asked: int) -> dict[str, Any]:
     row = measured(run, run.recipe.evaluate_final, last=True)
     if run.recipe.stop == "plateau":
         row = the_better(run, row)
+    row |= {"last": True} if row else {}
     metrics = record(run, row)
     write_card(run, seconds=seconds, kept=row.get("of", seen))
     say(run, f"stopped at {seen:,} samples: {autopilot.reason(run)}")

@@ -27,6 +27,7 @@ from .test_run import command, equal, state
 
 SHORT = ["--width", "16", "--batch", "64", "--threads", "1", "--evaluate_n", "100", "--evaluate_final", "100"]
 SICK = ["--loss", "minimax", "--critic_steps", "5", "--lr_D", "5e-3", "--r1", "0", "--r2", "0"]
+SICK += ["--optimizer", "adam"]
 EVERY = ["--log_every", "128", "--checkpoint_every", "640", "--sample_every", "100000", "--evaluate_every", "3000"]
 
 
@@ -112,7 +113,13 @@ def test_without_leave_nothing_is_changed(tmp_path, autopilot, capsys):
     assert json.loads(capsys.readouterr().out)[0]["name"] == "vanishing gradient"
 
 
-def test_a_plateau_ends_a_run_and_the_best_checkpoint_stays(tmp_path, capsys):
+@pytest.fixture
+def moved(monkeypatch):
+    """As if something of the data were covered, from where a rate of 1e-9 leads nowhere."""
+    monkeypatch.setattr(autopilot, "begun", lambda run: True)
+
+
+def test_a_plateau_ends_a_run_and_the_best_checkpoint_stays(tmp_path, capsys, moved):
     run = tmp_path / "run"
     options = ["--stop", "plateau", "--patience", 1000, "--lr", 1e-9, "--evaluate_every", 640, "--log_every", 640]
     assert sparring("train", "ring", "--samples", 200_000, *SHORT, *options, "--run", run) == 0
@@ -130,10 +137,30 @@ def test_a_plateau_ends_a_run_and_the_best_checkpoint_stays(tmp_path, capsys):
     assert sparring("resume", resumed) == 0
     assert equal(state(resumed), state(run))
     assert sparring("resume", resumed, "--samples", 300_000) == 0
-    assert card["stopped"]["seen"] < state(resumed)["seen"] < 300_000
+    again = state(resumed)["seen"]
+    assert card["stopped"]["seen"] + 6 * 640 < again < 300_000  # measures from before are of no plateau
+    ends = [row["seen"] for row in rows(resumed, "evaluations.jsonl") if row.get("last")]
+    assert ends == [card["stopped"]["seen"], again]
 
 
-def test_what_is_measured_by_hand_between_stop_and_resume_decides_nothing(tmp_path, monkeypatch):
+def test_what_is_far_off_is_on_no_plateau(tmp_path):
+    run = tmp_path / "run"
+    options = ["--stop", "plateau", "--patience", 1000, "--lr", 1e-9, "--evaluate_every", 640, "--log_every", 640]
+    assert sparring("train", "ring", "--samples", 12_800, *SHORT, *options, "--run", run) == 0
+    assert json.loads((run / "card.json").read_text())["stopped"]["why"] == "the budget is spent"
+
+
+def test_a_line_of_the_last_measures_is_not_among_those_a_run_is_judged_by():
+    few = {"n_real": 100, "n_fake": 100, "metrics": {"fid": {"value": 1.0, "se": 0.1, "better": "lower"}}}
+    lines = [{"seen": 640, **few}, {"seen": 1280, **few, "last": True}, {"seen": 1920, **few, "by": "hand"}]
+    run = SimpleNamespace(
+        folder=SimpleNamespace(rows=lambda name: lines),
+        recipe=SimpleNamespace(target="fid"),
+    )
+    assert [m.seen for m in autopilot.judged(run)] == [640]
+
+
+def test_what_is_measured_by_hand_between_stop_and_resume_decides_nothing(tmp_path, monkeypatch, moved):
     straight, run = tmp_path / "straight", tmp_path / "run"
     often = ["--evaluate_every", 640, "--log_every", 640, "--sample_every", 640, "--checkpoint_every", 640]
     begin = ["train", "ring", "--samples", 200_000, *SHORT, "--stop", "plateau", "--patience", 1000, "--lr", 1e-9]
@@ -148,7 +175,7 @@ def test_what_is_measured_by_hand_between_stop_and_resume_decides_nothing(tmp_pa
 
     monkeypatch.setattr(trainer, "draw_sheet", interrupted)
     assert sparring(*begin, *often, "--run", run) == 128 + signal.SIGTERM
-    monkeypatch.undo()
+    monkeypatch.setattr(trainer, "draw_sheet", sheet)
     for seed in range(4):
         assert sparring("evaluate", run, "--against", "grid", "-n", 100, "--seed", seed) == 0
     assert sparring("resume", run) == 0

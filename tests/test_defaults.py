@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from sparring import refusals
+from sparring.optimizers import OPTIMIZERS
 from sparring.recipe import filled
 from sparring.settings import Recipe
 from sparring.spaces import Frames, Image, Label, Spec, Tokens, Vector
@@ -40,3 +42,11 @@ def test_how_steps_are_taken(spec, device, asked, taken, batch):
 def test_what_was_asked_for_stays(asked):
     r = filled(Recipe(net="quick", **asked), Spec(FACES), torch.device("cpu"))
     assert {k: getattr(r, k) for k in asked} == asked
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("spec", [Spec(FACES), Spec(FACES, NEXT), Spec(Vector(2)), Spec(Tokens(8, 40))])
+def test_what_was_filled_in_may_be_asked_for(spec, optimizer):
+    """As `train --config RUN/recipe.yaml` does."""
+    r = Recipe(data="ring", net="quick", optimizer=optimizer, condition="past" if spec.c else "none")
+    refusals.check(filled(r, spec, torch.device("cpu")))

@@ -277,6 +277,12 @@ def test_what_cannot_be_measured_is_refused_by_name(name, real, fake, told):
         MEASURES[name](real, fake)
 
 
+@pytest.mark.parametrize("name", ["precision", "density", "coverage"])
+def test_what_cannot_be_squared_is_refused_in_words(name):
+    with pytest.raises(ValueError, match="cannot be compared; divide by their spread"):
+        MEASURES[name](normal(50, 4), normal(50, 4) * 1e25)
+
+
 @each
 def test_samples_that_are_all_one_have_a_value(name):
     m = MEASURES[name](normal(50, 4), torch.zeros(50, 4))

@@ -147,6 +147,13 @@ def test_vendi_counts_things_that_have_nothing_in_common():
     assert vendi(x, x[:20]).se > 0  # by samples
 
 
+@pytest.mark.parametrize(("m", "d"), [(60, 64), (100, 64), (400, 64), (100, 128)])
+def test_vendis_error_is_its_spread_also_where_samples_are_few(m, d):
+    found = [vendi(normal(2, d), normal(m, d, seed)) for seed in range(40)]
+    spread = torch.tensor([f.value for f in found]).std()
+    assert 0.7 < torch.tensor([f.se for f in found]).mean() / spread < 1.7
+
+
 def test_support_is_the_number_of_things_that_are_drawn():
     x, things = normal(500, 8), normal(60, 8, 1)
     drawn = things[torch.randint(60, (400,), generator=torch.Generator().manual_seed(2))]

@@ -39,7 +39,7 @@ def spoiled(tmp_path):
         ("train faces --size -16", "--size -16 must be above 0"),
         ("train ring --lazy 0", "--lazy 0 must be above 0"),
         ("train ring --preset=", "--preset is given no name; presets are scratchgan"),
-        ("train ring --samples -5", "must be above 0"),
+        ("train ring --samples -5", "must be a number above 0"),
         ("train ring --threads -1", "--threads -1 must be above 0, or 0 for all cores"),
         *((f"train ring --{name}_every 0", f"--{name}_every 0 must be above 0") for name in EVERY),
         ("train ring --evaluate_every -5", "--evaluate_every -5 must be above 0"),

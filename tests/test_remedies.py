@@ -101,6 +101,23 @@ def test_the_same_fault_from_the_same_place_is_taken_from_an_older_one():
     assert [act.to for act in acts][:3] == [8000, 4000, 0]
 
 
+@pytest.mark.parametrize("remedy", sorted(BY_NAME))
+def test_an_act_of_a_shorter_run_is_at_the_same_share_of_a_longer_one_what_it_was(remedy):
+    """Chosen where the critic's rate had fallen below the generator's, which in the longer run is much later."""
+    made = lambda samples: Method(
+        lr_G=constant(1e-3),
+        lr_D=cosine(1e-3, 0.0, samples),
+        penalties=((r1, cosine(1.0, 0.01, samples)), (lecam, constant(0.3))),
+        halflife=lambda seen: 0.1 * seen,
+    )
+    act, quarter = Act(40_000, 40_000, "critic blind", remedy, {}, {}, SAMPLES), partial(described, seen=10_000)
+    short, long = (replay(made(n), [act], n) for n in (SAMPLES, 4 * SAMPLES))
+    for seen in (0, 40_000, 90_000):
+        then, now = described(short, seen), described(long, 4 * seen)
+        assert now == then | {"halflife": now["halflife"]}
+    assert quarter(replay(made(SAMPLES), [act._replace(of=0)], SAMPLES)) == quarter(short)
+
+
 def test_an_act_is_told_in_words():
     (act, _) = choose(METHODS["bare"], 10_000, "vanishing gradient", [0], [])
     said = remedies.changed(act)

@@ -414,7 +414,17 @@ def test_an_unbounded_critic_is_warned_of(tmp_path, capsys):
 
 
 def test_penalties_that_are_too_lazy_for_adam_are_warned_of(tmp_path, capsys):
-    options = ["--lazy", 16, "--samples", 640, *SHORT, "--log_every", 64]  # so that some lines know no penalty
+    options = [
+        "--optimizer",
+        "adam",
+        "--lazy",
+        16,
+        "--samples",
+        640,
+        *SHORT,
+        "--log_every",
+        64,
+    ]  # so that some lines know no penalty
     assert sparring("train", "ring", *options, "--run", tmp_path / "run") == 0
     assert "give --lazy 2 or 4, or --optimizer soap" in capsys.readouterr().err
     rows = [json.loads(line) for line in (tmp_path / "run" / "stats.jsonl").read_text().splitlines()]

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparring.symptoms import (
+    ROWS,
     SYMPTOMS,
     Finding,
     collapse,
@@ -222,6 +223,16 @@ def test_windows_are_medians_of_equal_stretches():
     assert all(abs(b.seen - a.seen - 10_000) <= 1000 for a, b in zip(w, w[1:]))
     assert all(abs(window.values[0] - window.seen - 4500) <= 1500 for window in w)
     assert windows(h[:4], "loss") == windows(h, "else") == []
+
+
+@pytest.mark.parametrize("wider", [3, 20])
+def test_windows_follow_rows_that_have_become_rarer(wider):
+    """As when a run is given another length: no window of a row or two says anything."""
+    close = [{"seen": 100 * i, "loss": 0.0} for i in range(1, 151)]
+    for more in range(1, 30):
+        h = close + [{"seen": 15_000 + 100 * wider * i, "loss": float(i)} for i in range(1, more + 1)]
+        (*_, last) = windows(h, "loss")
+        assert sum(row["seen"] >= last.seen for row in h) >= ROWS
 
 
 def test_holds_dates_the_last_unbroken_stretch():

@@ -29,7 +29,10 @@ class Cloud(NamedTuple):
     @staticmethod
     def of(x: Tensor, center: Tensor) -> "Cloud":
         flat = x - center
-        return Cloud(x, flat, torch.cat([f.double().square().sum(1) for f in flat.split(1024)]))
+        square = torch.cat([f.double().square().sum(1) for f in flat.split(1024)])
+        if len(square) and not square.max() < 1e37:  # products of float32 would be infinite
+            raise ValueError(f"distances of up to {square.max().sqrt():.2g} cannot be compared; divide by their spread")
+        return Cloud(x, flat, square)
 
     def __len__(self) -> int:  # type: ignore[override]
         return len(self.x)

@@ -33,12 +33,13 @@ def vendi(real: Tensor, fake: Tensor, se: bool = True) -> Measure:
 
     value = float((-(lam * lam.log()).sum()).exp())
     var = float((weight @ lam.log()).var()) / m
-    return Measure(value, value * sqrt(max(var - second_order(lam, m), var / 2)), "higher")
+    twice = second_order(lam, m)
+    return Measure(value, value * sqrt(var - twice if twice < var / 2 else var), "higher")
 
 
 def second_order(lam: Tensor, m: int) -> float:
     """Variance of the entropy's terms of second order, -½ Σ Δ_ij² f_ij with f the slope of log between eigenvalues,
-    which influences count twice; Δ the chance of a covariance of Gaussians."""
+    which influences count twice; Δ the chance of a covariance of Gaussians.  Good where samples abound."""
     gap = lam[:, None] - lam
     f = torch.where(gap.abs() > 1e-6 * lam, (lam[:, None] / lam).log() / gap, 1 / lam)
     return float((f * lam * lam[:, None]).square().sum() + (lam**2 / lam).square().sum()) / m**2

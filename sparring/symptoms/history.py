@@ -43,15 +43,17 @@ class Window(NamedTuple):
 def windows(h: History, *keys: str, rows: int = ROWS, most: int = 40) -> list[Window]:
     """Medians of the keys, one window after the other; the last ends at the last row and is as full as the others.
 
-    A window is a fortieth of the samples seen (1 / most), yet no fewer than `rows` rows of usual distance.  Rows count
-    that have all keys, as finite numbers; where they are fewer than `rows`, there is no window.
+    A window is a fortieth of the samples seen (1 / most), yet no fewer than `rows` rows of usual distance, or of the
+    distance that the last ones have.  Rows count that have all keys, as finite numbers; where they are fewer than
+    `rows`, there is no window.
     """
     kept = list(numbers(h, keys))
     if len(kept) < rows:
         return []
     seen = [at for at, _ in kept]
     usual = median(b - a for a, b in zip(seen, seen[1:]))
-    width = max(rows * usual, seen[-1] / most, 1)
+    lately = (seen[-1] - seen[-rows]) / (rows - 1)
+    width = max(rows * usual, rows * lately, seen[-1] / most, 1)
 
     stretches: dict[int, list[tuple[int, tuple[float, ...]]]] = {}
     for at, values in kept:
