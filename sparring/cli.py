@@ -139,11 +139,12 @@ def diagnose(argv: Sequence[str]) -> int:
     """say what is wrong with a run, live or finished, or with the log of any trainer, and what to try"""
     p = _parser("diagnose", diagnose)
     p.add_argument("--deep", action="store_true", help="also eigenvalues, path-angle and duality gap: takes minutes")
+    _of_machine(p)
     p.add_argument("--json", action="store_true", help="print one JSON document")
     args = _with_positional(p, argv, "run", "a run's folder; or a .csv, .jsonl or printed log with losses and scores")
     from . import doctor
 
-    found, lines = doctor.visit(Path(args.run), args.deep)
+    found, lines = doctor.visit(Path(args.run), args.deep, args.device, args.threads)
     return _print(found if args.json else {"lines": lines}, args.json)
 
 

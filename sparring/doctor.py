@@ -18,13 +18,16 @@ ELSEWHERE = [  # beside the log of another trainer
 ]
 
 
-def visit(what: Path, deep: bool = False) -> tuple[list[dict[str, Any]], list[str]]:
+def visit(
+    what: Path, deep: bool = False, device: str = "auto", threads: int = 0
+) -> tuple[list[dict[str, Any]], list[str]]:
     """The findings as plain values, and the same in words for a person.
 
-    what: the folder of a run, or a log (see `logs.read`).  deep: also what takes minutes, of the last checkpoint.
+    what: the folder of a run, or a log (see `logs.read`).  deep: also what takes minutes, of the last checkpoint,
+    on that device and so many threads of the CPU.
     """
     if (what / "recipe.yaml").exists():
-        return run(what, deep)
+        return run(what, deep, device, threads)
     if what.is_dir():
         RunFolder(what).recipe()
     if not what.exists():
@@ -39,7 +42,7 @@ def visit(what: Path, deep: bool = False) -> tuple[list[dict[str, Any]], list[st
     return [f._asdict() for f in found], lines + ELSEWHERE * any("--" in f.advice for f in found)
 
 
-def run(folder: Path, deep: bool) -> tuple[list[dict[str, Any]], list[str]]:
+def run(folder: Path, deep: bool, device: str, threads: int) -> tuple[list[dict[str, Any]], list[str]]:
     """What the numbers of a run say now; and what was written when they were no longer numbers."""
     place = RunFolder(folder)
     place.recipe()
@@ -59,7 +62,7 @@ def run(folder: Path, deep: bool) -> tuple[list[dict[str, Any]], list[str]]:
         if "act" in row:
             lines.append(f"what was done: {row['evidence']}: {row['advice']}")
     if deep:
-        for finding in look_deep(folder):
+        for finding in look_deep(folder, device, threads):
             found.append(finding)
             lines += ["", f"{finding.name}: {finding.evidence}", f"  {finding.advice}"]
     return [f._asdict() for f in found], lines
@@ -85,7 +88,7 @@ def told(found: list[Finding], rows: list[dict[str, Any]], unit: str) -> list[st
     return lines
 
 
-def look_deep(folder: Path) -> list[Finding]:
+def look_deep(folder: Path, device: str = "auto", threads: int = 0) -> list[Finding]:
     """Eigenvalues of the game, the path from its beginning, and the duality gap, at the last checkpoint."""
     import torch
 
@@ -98,14 +101,12 @@ def look_deep(folder: Path) -> list[Finding]:
     from .train import pathwise
 
     r = Recipe.of(RunFolder(folder).recipe())
-    device = machine.pick("auto", r.threads)
+    on = machine.pick(device, threads)
     data = run_room.open_data(r)
     if isinstance(data.spec.x, Tokens):
         raise RequestError(f"--deep follows gradients through samples, and {folder} writes tokens: leave it out")
-    here = run_room.Run(
-        r, RunFolder(folder), data, recipe.method(r, data.spec), run_room.begin(r, data, device), device
-    )
-    early = run_room.begin(r, data, device)
+    here = run_room.Run(r, RunFolder(folder), data, recipe.method(r, data.spec), run_room.begin(r, data, on), on)
+    early = run_room.begin(r, data, on)
     saved = here.folder.load()
     if saved is None:
         raise RequestError(f"{folder} has no checkpoint yet; --deep needs one")
@@ -115,13 +116,13 @@ def look_deep(folder: Path) -> list[Finding]:
     s, n = here.state, min(256, len(data.heldout) // 2)
     x, c = run_room.played(here, *data.heldout.take(torch.arange(2 * n)))
     half = lambda t, i: None if t is None else t[i * n : (i + 1) * n]
-    z = s.G.prior.sample(2 * n, torch.Generator().manual_seed(0)).to(device)  # type: ignore[union-attr]
+    z = s.G.prior.sample(2 * n, torch.Generator().manual_seed(0)).to(on)  # type: ignore[union-attr]
     batch = x[:n], half(c, 0), z[:n]
 
     values = landscape.eigenvalues(m, s, *batch)
     way = landscape.path(m, early, s, batch, [-0.1, 0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 1.0, 1.05, 1.1])
     draw = torch.Generator().manual_seed(1)
-    sample = lambda k: s.G.prior.sample(k, draw).to(device)  # type: ignore[union-attr]
+    sample = lambda k: s.G.prior.sample(k, draw).to(on)  # type: ignore[union-attr]
     gap = landscape.duality_gap(s, (x[:n], half(c, 0)), (x[n:], half(c, 1)), sample, loss=m.loss)
 
     away, turning = [v for v in values if v.real < 0], [v for v in values if abs(v.imag) > abs(v.real)]

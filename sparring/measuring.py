@@ -26,7 +26,7 @@ from .progress import bar
 from .run import open_data
 from .settings import Recipe
 from .sides import WHOLE, Examples, check
-from .spaces import Frames, Image, Label, Spec, Tokens
+from .spaces import Frames, Image, Label, Spec, Tokens, at_once
 
 
 class Asked(NamedTuple):
@@ -259,12 +259,13 @@ def search_for_copies(sides: Sides, n: int, sheet: Path, most: int = 10_000) -> 
     """Among the first 10,000 training samples.  The suspicious pairs go to a sheet: of pictures each is one tile, of
     texts one line follows the other, of points the made ones lie over those of training."""
     data, space = sides.data, sides.data.spec.x
-    train, heldout = Examples(data, ("train",), most).x, Examples(data, ("heldout",), n).x
+    places = torch.arange(min(most, len(data.train))).split(at_once(space))
+    train, heldout = (data.train.take(part)[0] for part in places), Examples(data, ("heldout",), n).x
     try:
         found = look_for_copies(train, heldout, sides.fake, space)
     except ValueError as error:
         raise RequestError(f"--copies: {error}") from error
-    made, known = sides.fake[[i for i, _, _ in found.pairs]], train[[j for _, j, _ in found.pairs]]
+    made, known = sides.fake[[i for i, _, _ in found.pairs]], data.train.take([j for _, j, _ in found.pairs])[0]
     sheet.parent.mkdir(parents=True, exist_ok=True)
     match space:
         case Image() | Frames():

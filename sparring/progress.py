@@ -43,6 +43,8 @@ class Progress:
         if self.bar is not None:
             self.bar.update(self.task, completed=done, note=note)
         elif (now := time.monotonic()) - self.last > self.pause:
+            if self.last < self.began:  # whatever comes first takes longest
+                self.began, self.start = now, done
             self.last = now
             rate = (done - self.start) / max(now - self.began, 1e-9)
             left = f", {clock((self.total - done) / rate)} left" if rate > 0 and done < self.total else ""

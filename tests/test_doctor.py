@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -230,5 +231,5 @@ def test_the_symptom_of_the_docs_speaks_of_a_run_that_slowed_down():
     assert len(code.split("def slow")[1].split("\n\n\n")[0].splitlines()) < 10
     for speeds, names in (([100] * 200, []), ([100] * 100 + [20] * 100, ["slow"])):
         scope = {"history": [{"seen": 100 * i, "images_per_second": float(v)} for i, v in enumerate(speeds)]}
-        exec(code, scope)
+        exec(re.sub("^history =.*$", "", code, flags=re.M), scope)
         assert [f.name for f in scope["found"]] == names

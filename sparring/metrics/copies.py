@@ -6,7 +6,7 @@ shift, recolour or blend its training pictures, each is searched for.  Stein et 
 that tells copying from lack of variety by itself: look at the pairs.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import singledispatch
 from math import ceil, sqrt
@@ -257,18 +257,28 @@ class Copies:
         }
 
 
-def copies(train: Tensor, heldout: Tensor, fake: Tensor, space: Space, pairs: int = 32) -> Copies:
+Parts = Tensor | Iterable[Tensor]
+
+
+def copies(train: Parts, heldout: Parts, fake: Parts, space: Space, pairs: int = 32) -> Copies:
     """Looks for copies of training samples among made ones, all in stored form, in each way that the space knows.
 
-    heldout: real samples that were never trained on, 20 or more; the more, the finer the verdict.
+    Whole or by parts, of which none is kept.  heldout: real samples that were never trained on, 20 or more; the more,
+    the finer the verdict.
     """
+    found, shapes = [], []
     for name, x, least in (("train", train, 2), ("heldout", heldout, 20), ("fake", fake, 20)):
-        if len(x) < least:
-            raise ValueError(f"{name} has {len(x)} samples and the search for copies needs {least} or more")
-        if x.shape[1:] != train.shape[1:]:
-            raise ValueError(f"{name} samples are {tuple(x.shape[1:])} and training ones {tuple(train.shape[1:])}")
+        parts = []
+        for part in [x] if isinstance(x, Tensor) else x:
+            shapes.append(tuple(part.shape[1:]))
+            if shapes[-1] != shapes[0]:
+                raise ValueError(f"{name} samples are {shapes[-1]} and training ones {shapes[0]}")
+            parts.append(small(space, part))
+        if (n := sum(map(len, parts))) < least:
+            raise ValueError(f"{name} has {n} samples and the search for copies needs {least} or more")
+        found.append(torch.cat(parts))
 
-    T, H, Y = (small(space, x) for x in (train, heldout, fake))
+    T, H, Y = found
     seen = {name: look(way, T, H, Y) for name, way in ways(space).items()}
 
     names = list(seen)
