@@ -92,6 +92,7 @@ def files(p: Parser, argv: Sequence[str]) -> Iterator[str]:
     Files stand before all else, wherever they are given: options win over them.
     """
     words, others = iter(argv), []
+    given = {word.partition("=")[0] for word in argv} & {"--samples", "--minutes"}
     for word in words:
         option, equals, value = word.partition("=")
         if option not in ("--preset", "--config"):
@@ -107,16 +108,19 @@ def files(p: Parser, argv: Sequence[str]) -> Iterator[str]:
             if value not in PRESETS:
                 raise RequestError(f"--preset {value!r} is none of {', '.join(PRESETS)}{nearest(value, PRESETS)}")
             value = str(PRESETS[value])
-        yield from ("--config", _options(p, Path(value)))
+        yield from ("--config", _options(p, Path(value), bool(given)))
     yield from others
 
 
-def _options(p: Parser, path: Path) -> str:
+def _options(p: Parser, path: Path, length: bool) -> str:
     """A file of options, as YAML; refused where it cannot be read, is no YAML, or has a name that is no option.
 
-    The recipe.yaml of a run is one: its minutes have become samples.
+    The recipe.yaml of a run is one: its minutes have become samples.  length: is given another, so that the file's,
+    and the intervals that go by it, are left out.
     """
     import yaml
+
+    from .settings import Recipe, by_length
 
     names = [action.dest for action in p._actions]
     try:
@@ -128,9 +132,12 @@ def _options(p: Parser, path: Path) -> str:
         raise RequestError(f"--config {path} is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(options, dict):
         raise RequestError(f"--config {path} holds no options: write one a line, such as `lr: 0.001`")
-    if options.pop("format", None) is not None:
+    if own := options.pop("format", None) is not None:
         del options["minutes"]
     for name in map(str, options):
         if name not in names:
             raise RequestError(f"--config {path}: {name!r} is no option{nearest(name, names)}")
+    if length:
+        shorter = by_length(Recipe(**options)) if own else []
+        options = {k: v for k, v in options.items() if k not in ("samples", "minutes", *shorter)}
     return yaml.safe_dump(options)

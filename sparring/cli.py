@@ -75,7 +75,11 @@ def sample(argv: Sequence[str]) -> int:
     p.add_argument(
         "-n", type=int, help="how many samples (64); a row of --grid, rows of --walk (8); pasts to continue (4)"
     )
-    p.add_argument("--out", type=str, help="a sheet (.png), all samples (.npy), a folder; futures also .webp, .gif")
+    p.add_argument(
+        "--out",
+        type=str,
+        help="a sheet (.png), all samples (.npy), a folder; futures also .webp, .gif; texts .txt, tunes .mid",
+    )
     p.add_argument("--seed", type=int, default=0, help="the same seed gives the same samples")
     p.add_argument("--label", type=str, action="append", help="a class, by name or number; may be given several times")
     p.add_argument("--caption", type=str, action="append", help="what to draw, in words; may be given several times")
@@ -87,7 +91,7 @@ def sample(argv: Sequence[str]) -> int:
     p.add_argument(
         "--temperature",
         type=float,
-        help="of texts (printed, or --out .txt): below 1 the likelier tokens are likelier still",
+        help="of texts: below 1 the likelier tokens are likelier still",
     )
     p.add_argument("--from", type=str, help="a clip to continue, of a run that foresees (default: held-out pasts)")
     p.add_argument("--frames", type=int, help="how many frames of each future, each made from those before (16)")
@@ -128,7 +132,7 @@ def evaluate(argv: Sequence[str]) -> int:
     p.add_argument("--minutes", type=float, default=5.0, help="longest time to train learned or classifier, once")
     _of_machine(p)
     p.add_argument("--json", action="store_true", help="print one JSON document")
-    args = _with_positional(p, argv, "what", "a run's folder, or a folder, zip or .npy of samples")
+    args = _with_positional(p, argv, "what", "a run's folder, or samples: a folder, zip, .npy, .npz or .txt")
     from . import measuring
 
     asked = measuring.Asked(**{k: v for k, v in vars(args).items() if k != "json"})
@@ -139,7 +143,7 @@ def diagnose(argv: Sequence[str]) -> int:
     """say what is wrong with a run, live or finished, or with the log of any trainer, and what to try"""
     p = _parser("diagnose", diagnose)
     p.add_argument("--deep", action="store_true", help="also eigenvalues, path-angle and duality gap: takes minutes")
-    _of_machine(p)
+    _of_machine(p, "for --deep: ")
     p.add_argument("--json", action="store_true", help="print one JSON document")
     args = _with_positional(p, argv, "run", "a run's folder; or a .csv, .jsonl or printed log with losses and scores")
     from . import doctor
@@ -274,9 +278,9 @@ def _parser(name: str, command: Any) -> Parser:
     return Parser(prog=f"sparring {name}", description=command.__doc__, formatter_class=Help)
 
 
-def _of_machine(p: Parser) -> None:
-    p.add_argument("--device", type=str, default="auto", help="cpu, cuda or auto")
-    p.add_argument("--threads", type=int, default=0, help="of the CPU; 0 = all cores")
+def _of_machine(p: Parser, what: str = "") -> None:
+    p.add_argument("--device", type=str, default="auto", help=f"{what}cpu, cuda or auto")
+    p.add_argument("--threads", type=int, default=0, help=f"{what}threads of the CPU; 0 = all cores")
 
 
 def _with_positional(p: Parser, argv: Sequence[str], name: str, about: str) -> Namespace:

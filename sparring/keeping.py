@@ -14,6 +14,7 @@ from . import __version__, autopilot, generators, machine, parallel, sheets
 from .evaluate import evaluate
 from .extractors import Making, reference
 from .progress import tell
+from .spaces import Frames
 from .spaces import to_json as spec_json
 
 if TYPE_CHECKING:
@@ -24,6 +25,12 @@ def draw_sheet(run: Run) -> None:
     """A sheet of the average generator into the run's folder."""
     if run.first:
         sheets.draw_sheet(run.state.ema, run.recipe, run.data, run.folder.path / "samples", run.state.seen)
+
+
+def draw_film(run: Run) -> None:
+    """Of a run that foresees, what it rolls on to at its end."""
+    if isinstance(run.data.spec.c, Frames):
+        sheets.draw_film(run.state.ema, run.recipe, run.data, run.folder.path / "samples")
 
 
 def measured(run: Run, n: int, last: bool = False) -> dict[str, Any]:

@@ -3,8 +3,10 @@
 import difflib
 import importlib
 import math
+import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 
@@ -65,6 +67,20 @@ def number(text: str) -> float | None:
     except ValueError:
         return None
     return value if math.isfinite(value) else None
+
+
+@contextmanager
+def tried(what: str) -> Iterator[None]:
+    """Inside, where anybody's own `what` is called, its faults are wrong requests, with the place; ours stay."""
+    try:
+        yield
+    except Exception as error:
+        if type(error).__module__.startswith(__package__ or "sparring"):
+            raise
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        said = next(iter(str(error).splitlines()), "no more is said")
+        place = f"{Path(last.filename).name}, line {last.lineno}"
+        raise RequestError(f"{what} failed when tried: {type(error).__name__}: {said} ({place})") from error
 
 
 @contextmanager

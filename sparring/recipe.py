@@ -1,5 +1,6 @@
 """From a recipe's names and numbers to the things that play."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from . import augment, machine, penalties, ways, worlds
 from .data import Dataset
 from .defaults import DEFAULTS, by_class, join
 from .losses import top_k
-from .names import RequestError, find, nearest, requested
+from .names import RequestError, find, nearest, requested, tried
 from .nets import sizes
 from .nets.blocks import spectral
 from .nets.conditions import Auxiliary, Named, mixed
@@ -21,7 +22,7 @@ from .priors import PRIORS
 from .refusals import NEUTRAL, check_kind, check_place, check_processes
 from .routes import own_frames
 from .schedules import constant, cosine, geometric, linear, rise_and_fall
-from .settings import INTERVALS, Recipe
+from .settings import Recipe, by_length, with_intervals
 from .spaces import Frames, Image, Spec, Vector
 from .terms import classified, interpolated, named
 from .train import Method, as_given
@@ -107,22 +108,9 @@ def usual(r: Recipe, spec: Spec, device: torch.device) -> Method:
     return method(filled(plain, spec, device), spec)
 
 
-def with_intervals(r: Recipe) -> Recipe:
-    """The recipe with what happens how often, now that its length is known."""
-    samples, batch = r.samples or 0, r.batch or 0
-    share = lambda part: max(samples // part, 10 * batch)
-    often = 6 if r.stop == "budget" else 24
-    every = dict(log_every=share(150), sample_every=share(24), evaluate_every=share(often), checkpoint_every=share(12))
-    every |= dict(patience=share(8)) if r.stop == "plateau" else {}
-    return replace(r, **{k: v for k, v in every.items() if getattr(r, k) is None})
-
-
 def lengthened(r: Recipe, samples: int) -> Recipe:
     """The recipe over another number of samples; intervals that went by its length go by the new one."""
-    free = replace(r, **dict.fromkeys(INTERVALS), minutes=None)  # type: ignore[arg-type]
-    usual = with_intervals(free)
-    chosen = {k: v for k in INTERVALS if (v := getattr(r, k)) != getattr(usual, k)}
-    return with_intervals(replace(free, samples=samples, **chosen))
+    return with_intervals(replace(r, **dict.fromkeys(by_length(r)), samples=samples, minutes=None))  # type: ignore
 
 
 def source(r: Recipe) -> Any:
@@ -131,7 +119,8 @@ def source(r: Recipe) -> Any:
         with requested():
             return worlds.open(r.data, size=r.length if world in worlds.WRITTEN else r.size, past=r.past)
     if ":" in r.data and not Path(r.data).exists():
-        return find({}, r.data, "data")()
+        with tried(f"DATA {r.data}"):
+            return find({}, r.data, "data")()
     if not Path(r.data).exists():
         raise RequestError(
             f"data {r.data!r} is no file or folder here, and no world (worlds: {', '.join(WORLDS)})"
@@ -142,14 +131,16 @@ def source(r: Recipe) -> Any:
 
 def players(r: Recipe, spec: Spec) -> tuple[Module, Module]:
     """The pair of networks, from the recipe's seed."""
-    prior = find(PRIORS, r.prior, "prior")(r.z) if r.z else None
+    with tried(f"--prior {r.prior}") if ":" in r.prior else nullcontext():
+        prior = find(PRIORS, r.prior, "prior")(r.z) if r.z else None
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(r.seed)  # the networks are made on the CPU
         pair = find(sizes.PAIRS, r.net, "net")
 
         def make(spec: Spec) -> tuple[Module, Module]:
             if ":" in r.net:
-                return pair(spec, prior, r.width)
+                with tried(f"--net {r.net}"):
+                    return pair(spec, prior, r.width)
             able = sizes.options(pair)
             asked = {k: v for k in NEUTRAL if (v := getattr(r, k)) is not None and (k in able or v != NEUTRAL[k])}
             with requested():

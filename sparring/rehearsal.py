@@ -2,18 +2,17 @@
 
 import copy
 import re
-import traceback
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 from torch.nn import Module
 
-from . import parallel
+from . import ways
 from .data import Dataset
-from .extractors import ExtractorError, taken
-from .names import RequestError
+from .extractors import taken
+from .names import tried
 from .settings import Recipe
 from .train import Method, State, train
 
@@ -28,24 +27,15 @@ def rehearse(
     data: Dataset,
     extractor: Module | None,
 ) -> None:
-    """One step, where anything of the recipe is the user's own, and one look at held-out examples.
+    """One step that has all that steps may have, where anything of the recipe is the user's own.
 
-    Raises RequestError, with the place, where one fails.
+    And one look at held-out examples by an extractor of theirs.  Raises RequestError, with the place, where one fails.
     """
     own = {k: v for k, v in r.asdict().items() if k != "data" and isinstance(v, str) and OWN.search(v)}
-    named = ", ".join(f"--{name} {value}" for name, value in own.items() if name != "extractor")
-    try:
-        if named:
-            next(train(m, copy.deepcopy(s), batches))
-        if "extractor" in own and extractor is not None:
-            named = f"--extractor {own['extractor']}"
+    if named := ", ".join(f"--{name} {value}" for name, value in own.items() if name != "extractor"):
+        whole = replace(m, critic_steps=1, lazy=1, generator_loss=ways.route(replace(r, pretrain=0)))
+        with tried(named):
+            next(train(whole, copy.deepcopy(s), batches))
+    if "extractor" in own and extractor is not None:
+        with tried(f"--extractor {own['extractor']}"):
             taken(extractor, data.heldout.take(torch.arange(min(8, len(data.heldout))))[0], data.spec.x)
-    except (RequestError, parallel.PeerLost):
-        raise
-    except ExtractorError as error:
-        raise RequestError(f"{named}: {error}") from error
-    except Exception as error:
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        said = next(iter(str(error).splitlines()), "no more is said")
-        place = f"{Path(last.filename).name}, line {last.lineno}"
-        raise RequestError(f"{named} failed when tried: {type(error).__name__}: {said} ({place})") from error

@@ -23,7 +23,7 @@ from . import data as data_room
 from .chance import generator
 from .data import Dataset
 from .folder import RunFolder
-from .keeping import draw_sheet, measured, record, save, say, the_better, write_card
+from .keeping import draw_film, draw_sheet, measured, record, save, say, the_better, write_card
 from .names import RequestError
 from .optimizers import OPTIMIZERS
 from .players import check_players
@@ -31,7 +31,7 @@ from .probes import BANK, Panel, panel, probe
 from .progress import Progress, tell
 from .rehearsal import rehearse
 from .remedies import Act
-from .settings import Recipe, difference
+from .settings import Recipe, difference, with_intervals
 from .sides import panel_extractor
 from .spaces import Tokens, Vector, at_once, shape
 from .spaces import from_json as spec_from_json
@@ -84,17 +84,18 @@ def start(r: Recipe, path: Path) -> dict[str, Any]:
     with parallel.joined(device):
         data = open_data(r)
         r, reasons = recipe.plan(r, data, device)
-        state = begin(r, data, device)
+        state, look = begin(r, data, device), extractor(r, data, device)
+        trial = tryout(r, state, data, device)
+        rehearse(trial.recipe, trial.method, trial.state, batches(trial), data, look)
         if r.minutes:
             samples = timed(r, state, data, device)
             reasons.append(f"{r.minutes:g} minutes are about {samples:,} samples at the speed of this machine")
             r = replace(r, samples=samples)
-        r = recipe.with_intervals(r)
+        r = with_intervals(r)
         if parallel.rank() == 0:
             for line in (*data_room.summary(data), *reasons, *(f"warning: {w}" for w in refusals.warnings(r))):
                 tell(line)
-        run = Run(r, folder, data, recipe.method(r, data.spec), state, device, extractor(r, data, device))
-        rehearse(r, run.method, state, batches(run), data, run.extractor)
+        run = Run(r, folder, data, recipe.method(r, data.spec), state, device, look)
         with owned(run):
             if run.first:
                 folder.create(r.asdict())
@@ -216,6 +217,7 @@ def finish(run: Run, seconds: float, asked: int) -> dict[str, Any]:
     if run.recipe.stop == "plateau":
         row = the_better(run, row)
     row |= {"last": True} if row else {}
+    draw_film(run)
     metrics = record(run, row)
     write_card(run, seconds=seconds, kept=row.get("of", seen))
     say(run, f"stopped at {seen:,} samples: {autopilot.reason(run)}")
@@ -363,14 +365,19 @@ def shown_to(run: Run) -> Panel:
     return panel(z, some(data.train), some(data.heldout), labels)
 
 
+def tryout(r: Recipe, state: State, data: Dataset, device: torch.device) -> Run:
+    """A long run that writes nothing, to see how they play."""
+    r = with_intervals(replace(r, samples=10**9))
+    return Run(r, RunFolder("."), data, recipe.method(r, data.spec), state, device)
+
+
 def timed(r: Recipe, state: State, data: Dataset, device: torch.device, share: float = 0.9) -> int:
     """How many samples fit r.minutes, by a few steps on a copy of the players.
 
     share: of the time that is for steps; probes, sheets and evaluations have the rest.
     """
     assert r.minutes and r.batch
-    trial = Run(recipe.with_intervals(replace(r, samples=10**9)), RunFolder("."), data, None, None, device)  # type: ignore
-    trial.method, trial.state = recipe.method(trial.recipe, data.spec), copy.deepcopy(state)
+    trial = tryout(r, copy.deepcopy(state), data, device)
     rounds = train(trial.method, trial.state, batches(trial))
     times: list[float] = []
     while parallel.agree(len(times) < 8 + 2 * r.critic_steps or sum(times) < min(5.0, 2.0 * r.minutes)):

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from .names import RequestError, nearest
@@ -55,8 +55,8 @@ class Recipe:
     r2: float | None = None
     """the same at generated samples"""
     gamma_end: float | None = None
-    """the share of r1 and r2 that is left at 0.7 of the run, by the same factor each sample; by class, in quick
-    networks, all; else a tenth"""
+    """the share of r1 and r2 that is left at 0.7 of the run, by the same factor each sample: 0.0002 for points; by
+    class, in quick networks, all; else a tenth"""
     lazy: int | None = None
     """steps of D from one r1 to the next, with r2 half-way between, each so many times as heavy: 8 for pictures by
     soap, else 1, so that both are at every step"""
@@ -169,8 +169,8 @@ class Recipe:
     lr: float | None = None
     """highest learning rate of G, after a rise over the first 2 % of the run"""
     lr_D: float | None = None
-    """highest learning rate of D; the same as lr by default, for quick networks a sixth of it, from captions a third;
-    half for next frames, twice for texts, two thirds by soap"""
+    """highest learning rate of D; the same as lr by default, for quick networks a sixth of it, from captions a third,
+    two thirds by soap; half for next frames, twice for texts"""
     lr_end: float | None = None
     """the share of the rates that is left at the end of the run, along half a cosine"""
     settle: float | None = None
@@ -186,8 +186,8 @@ class Recipe:
     critic_steps: int = 1
     """turns of D for each turn of G"""
     average: float | None = None
-    """half-life of the average generator, as a share of all samples, 0.02 by default, 0.03 by soap; early in the run,
-    less"""
+    """half-life of the average generator, as a share of all samples, 0.02 by default, 0.03 for pictures by soap; early
+    in the run, less"""
     autopilot: Literal["off", "advise", "act"] = "advise"
     """what is done about findings: nothing, words, or bounded changes of the run from its last healthy checkpoint"""
     stop: Literal["budget", "plateau", "target"] = "budget"
@@ -240,3 +240,19 @@ def difference(then: Recipe, now: Recipe) -> str:
     return "; ".join(
         f"{k} was {a[k]} when the run began and is {b[k]} now" for k in a if k not in FREE and a[k] != b[k]
     )
+
+
+def with_intervals(r: Recipe) -> Recipe:
+    """The recipe with what happens how often, now that its length is known."""
+    samples, batch = r.samples or 0, r.batch or 0
+    share = lambda part: max(samples // part, 10 * batch)
+    often = 6 if r.stop == "budget" else 24
+    every = dict(log_every=share(150), sample_every=share(24), evaluate_every=share(often), checkpoint_every=share(12))
+    every |= dict(patience=share(8)) if r.stop == "plateau" else {}
+    return replace(r, **{k: v for k, v in every.items() if getattr(r, k) is None})
+
+
+def by_length(r: Recipe) -> list[str]:
+    """The intervals of a recipe that are as its length gives them."""
+    usual = with_intervals(replace(r, **dict.fromkeys(INTERVALS)))  # type: ignore[arg-type]
+    return [name for name in INTERVALS if getattr(r, name) == getattr(usual, name)]

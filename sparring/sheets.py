@@ -40,15 +40,21 @@ def rows_of_conditions(G: Module, r: Recipe, data: Dataset, columns: int = 8, ro
 
 
 def draw_futures(G: Module, r: Recipe, data: Dataset, folder: Path, seen: int, rows: int = 8, k: int = 5) -> None:
-    """Held-out pasts, what followed, and `k` frames that may follow, from fixed z; and a roll-out that moves."""
+    """Held-out pasts, what followed, and `k` frames that may follow, from fixed z."""
     seed = chance.seed_of("sheet", r.seed)
     real, c = data.heldout.take(torch.arange(min(rows, len(data.heldout))))
     assert c is not None
     n = len(c)
     made = generators.draw(G, data.spec, n * k, seed, c.repeat_interleave(k, 0)).unflatten(0, (n, k))
     show.futures(c, made, folder / f"{seen:012d}", real)
-    if seen >= (r.samples or 0):
-        show.film(torch.cat([c, generators.roll(G, data.spec, c, 64, seed)], 1), folder / "rolled.webp")
+
+
+def draw_film(G: Module, r: Recipe, data: Dataset, folder: Path, rows: int = 8) -> None:
+    """rolled.webp: the same pasts and 64 frames that G goes on with, each from those before."""
+    _, c = data.heldout.take(torch.arange(min(rows, len(data.heldout))))
+    assert c is not None
+    rolled = generators.roll(G, data.spec, c, 64, chance.seed_of("sheet", r.seed))
+    show.film(torch.cat([c, rolled], 1), folder / "rolled.webp")
 
 
 def drawn(G: Module, r: Recipe, data: Dataset, n: int, purpose: str) -> tuple[Tensor, Tensor | None]:

@@ -139,6 +139,9 @@ def test_a_plateau_ends_a_run_and_the_best_checkpoint_stays(tmp_path, capsys, mo
     assert sparring("resume", resumed, "--samples", 300_000) == 0
     again = state(resumed)["seen"]
     assert card["stopped"]["seen"] + 6 * 640 < again < 300_000  # measures from before are of no plateau
+    assert [row["name"] for row in findings(resumed)].count("longer") == 1
+    assert sparring("diagnose", resumed) == 0
+    assert "what ended it, its plateau, does so no more: another length was asked for" in capsys.readouterr().out
     ends = [row["seen"] for row in rows(resumed, "evaluations.jsonl") if row.get("last")]
     assert ends == [card["stopped"]["seen"], again]
 

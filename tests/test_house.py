@@ -41,6 +41,8 @@ FLOORS = [  # a file imports only from floors below its own
 FLOOR = {room: i for i, rooms in enumerate(FLOORS) for room in rooms}
 SAME_FLOOR = {
     ("optimizers", "soap"),
+    ("rehearsal", "ways"),
+    ("arguments", "settings"),
     ("probes", "train"),
     ("routes", "train"),
     ("policy", "train"),

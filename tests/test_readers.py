@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -59,6 +60,20 @@ def test_what_is_made_counts_though_it_is_blank_or_there_again(capsys):
         found = json.loads(capsys.readouterr().out)
         assert found["n_fake"] == n
         assert found["metrics"]["vendi"]["value"] < 4 and found["metrics"]["coverage"]["value"] < 0.2
+
+
+def test_points_and_texts_that_are_all_one_are_measured_too(capsys):
+    np.save("one.npy", np.full((60, 2), 0.5, np.float32))
+    Path("one.txt").write_text("a b a b\n" * 30)
+    Path("few.txt").write_text("a b a b\nb a\n")
+    assert main(["evaluate", "one.npy", "--against", "ring", "-n", "60", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["truth"]["modes"] == 0
+    rng = np.random.default_rng(0)
+    Path("real.txt").write_text("".join(" ".join(rng.choice(list("abcd"), 5)) + "\n" for _ in range(200)))
+    for name, share in (("one", 1 / 30), ("few", 1)):
+        asked = ["evaluate", f"{name}.txt", "--against", "real.txt", "--measures", "unique,bleu", "--json"]
+        assert main(asked) == 0
+        assert json.loads(capsys.readouterr().out)["metrics"]["unique"]["value"] == pytest.approx(share)
 
 
 def test_two_extractors_each_beside_its_own_floor(capsys):

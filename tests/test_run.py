@@ -18,7 +18,7 @@ import yaml
 from sparring import cli, recipe
 from sparring.cli import main
 from sparring.folder import RunFolder
-from sparring.settings import INTERVALS, Recipe
+from sparring.settings import INTERVALS, Recipe, with_intervals
 
 SHORT = ["--batch", "64", "--threads", "1", "--evaluate_n", "100", "--evaluate_final", "200"]
 STEPS = 64
@@ -143,9 +143,9 @@ def test_a_run_that_is_over_goes_on_for_longer_and_is_the_same_run_if_that_is_ki
 
 
 def test_intervals_that_went_by_the_length_go_by_the_new_one_and_those_asked_for_stay():
-    r = recipe.with_intervals(Recipe(batch=32, samples=100_000, log_every=7_000, stop="plateau", minutes=3.0))
+    r = with_intervals(Recipe(batch=32, samples=100_000, log_every=7_000, stop="plateau", minutes=3.0))
     longer = recipe.lengthened(r, 400_000)
-    assert longer == recipe.with_intervals(replace(r, samples=400_000, minutes=None, **dict.fromkeys(INTERVALS[1:])))
+    assert longer == with_intervals(replace(r, samples=400_000, minutes=None, **dict.fromkeys(INTERVALS[1:])))
     assert (longer.log_every, longer.patience) == (7_000, 50_000)
     assert recipe.lengthened(longer, 100_000) == replace(r, minutes=None)
 
@@ -340,6 +340,16 @@ def test_the_recipe_of_a_run_is_a_config(straight, tmp_path):
     assert second == first | {"seed": 9, "minutes": None}
 
 
+def test_another_length_wins_over_that_of_a_file(straight, tmp_path):
+    own, short, longer = straight[0] / "recipe.yaml", tmp_path / "short", tmp_path / "longer"
+    assert sparring("train", "--config", own, "--minutes", 0.01, "--run", short) == 0
+    assert sparring("train", "--config", own, "--samples", 30_000, "--run", longer) == 0
+    first, second = RunFolder(straight[0]).recipe(), RunFolder(longer).recipe()
+    assert (second["samples"], second["log_every"]) == (30_000, 640)
+    assert second["evaluate_every"] > first["evaluate_every"]
+    assert second["checkpoint_every"] > first["checkpoint_every"] == 640  # 640 is what its own length gives, too
+
+
 def test_a_pair_of_ones_own(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text(
         "from tests.test_train import Maker, Judge\ndef pair(spec, prior, width): return Maker(), Judge()\n"
@@ -354,6 +364,8 @@ import torch
 scores = lambda real, fake: fake - real
 def total(G, D, x, c, fake, memory): return fake.abs().sum()
 def features(x): return x.mean()
+def lost(*given): raise KeyError("nobody knows")
+def nothing(): return None
 weight = 3.0
 """
 
@@ -365,15 +377,37 @@ weight = 3.0
         ("--terms mine:total=1", "--terms mine:total=1 failed when tried: "),
         ("--terms mine:weight=1", "cannot be called: give a function"),
         ("--extractor mine:features", "gives () for (8, 2) and should give (8, d)"),
+        (
+            "--extractor mine:lost",
+            "--extractor mine:lost failed when tried: KeyError: 'nobody",
+        ),
+        ("--terms mine:lost=1 --critic_steps 5", "--terms mine:lost=1 failed when tried: KeyError"),
+        ("--penalties mine:lost=1 --lazy 8 --minutes 1", "--penalties mine:lost=1 failed when tried: KeyError"),
+        ("--net mine:lost", "--net mine:lost failed when tried: KeyError: 'nobody knows' (mine.py, line 6)"),
+        ("--net mine:nothing", "--net mine:nothing failed when tried: TypeError: nothing() takes 0"),
+        ("--prior mine:lost", "--prior mine:lost failed when tried: KeyError"),
     ],
 )
 def test_what_is_ones_own_is_tried_before_anything_is_written(asked, words, tmp_path, monkeypatch, capsys):
     (tmp_path / "mine.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "mine", raising=False)
-    assert sparring("train", "ring", *asked.split(), "--samples", 640, *SHORT, "--run", tmp_path / "run") == 2
+    length = () if "--minutes" in asked else ("--samples", 640)
+    assert sparring("train", "ring", *asked.split(), *length, *SHORT, "--run", tmp_path / "run") == 2
     assert words in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [("mine:lost", "DATA mine:lost failed when tried: KeyError"), ("mine:nothing", "NoneType is no data: give a path")],
+)
+def test_data_of_ones_own_that_fail_are_refused_in_words(data, words, tmp_path, monkeypatch, capsys):
+    (tmp_path / "mine.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    assert sparring("train", data, "--run", tmp_path / "run") == 2
+    assert words in capsys.readouterr().err
 
 
 # -- what may change, and what may not ---------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ Pictures are decoded once, to bytes in a cache; a tenth is held out by the conte
 Of clips an example is a frame with the few before it; whole clips are held out.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -75,7 +76,7 @@ def open(
     "past" to make a frame from the `past` ones before it; None is this where most pictures move, and else "none".
     spelling: what texts are cut into, characters, words, pieces, or auto, and what captions are, words, pieces or auto;
     length: the most tokens of texts, None to choose; whole: to be measured, not learned from, so pictures that are
-    blank or there twice stay.
+    blank or there twice stay, and a few equal points or texts will do.
     Raises DataError, with a line for the user, for data that cannot be used.
     """
     _check(size, fit, condition, past, spelling)
@@ -83,6 +84,9 @@ def open(
         data = source
     elif hasattr(source, "draw"):
         data = drawn(source, seed, None if cache is None else Path(cache), progress or _silent)
+    elif not isinstance(source, str | os.PathLike):
+        kind = type(source).__name__
+        raise DataError(f"{kind} is no data: give a path, a world (which has `draw`), a Dataset or a function of one")
     else:
         home = None if cache is None else Path(cache)
         found = find(Path(source), spelling, length, whole)

@@ -45,7 +45,7 @@ class Source(NamedTuple):
 def find(path: Path, spelling: str = "auto", length: int | None = None, whole: bool = False) -> Source:
     """The folder, zip, array or file of texts at this path; DataError if there is none.
 
-    spelling, length: of texts; whole: of pictures, also those that are blank or there twice.
+    spelling, length: of texts; whole: also pictures that are blank or there twice, and few or equal texts.
     """
     if not path.exists():
         parent = next(p for p in path.absolute().parents if p.exists())
@@ -57,7 +57,8 @@ def find(path: Path, spelling: str = "auto", length: int | None = None, whole: b
     elif path.suffix.lower() in (".npz", ".npy"):
         return Source([*_stamp(path), whole], partial(_from_array, path, whole))
     elif path.suffix.lower() in texts.SUFFIXES:
-        return Source([*_stamp(path), spelling, length], partial(texts.fill, path, spelling, length))
+        stamp = [*_stamp(path), spelling, length, *([whole] if whole else [])]
+        return Source(stamp, partial(texts.fill, path, spelling, length, whole))
     elif path.suffix.lower() == ".zip":
         found = files.in_zip(path)
     elif path.suffix.lower() in (*clips.FILMS, *clips.MOVING):

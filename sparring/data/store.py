@@ -96,7 +96,7 @@ def store(
         del x
         raw.unlink()
 
-        spec = Spec(Image(channels, shape[0]) if len(shape) == 3 else _vector(aside / "train.npy", source))
+        spec = Spec(Image(channels, shape[0]) if len(shape) == 3 else _vector(aside / "train.npy", source, whole))
         fingerprint.update(json.dumps([to_json(spec), classes]).encode())
         about_captions = sorted(p for p in problems if p.kind == "caption")
         problems = [p for p in problems if p.kind != "caption"]
@@ -251,16 +251,16 @@ def _write(path: Path, x: np.ndarray, rows: np.ndarray, channels: int) -> None:
             file.write(np.ascontiguousarray(part).tobytes())
 
 
-def _vector(path: Path, source: str) -> Vector:
+def _vector(path: Path, source: str, whole: bool) -> Vector:
     """The space of points, at mean 0 and std 1 over all axes together: the scale keeps their shape."""
     x = np.load(path, mmap_mode="r")
     parts = [slice(i, i + 65536) for i in range(0, len(x), 65536)]
     mean = sum(x[p].sum(0, dtype=np.float64) for p in parts) / len(x)
     variance = sum(np.square(x[p] - mean).sum(0) for p in parts) / len(x)
     scale = sqrt(float(np.mean(variance)))
-    if scale == 0:
+    if scale == 0 and not whole:
         raise DataError(f"{source} has the same point {len(x)} times; there is nothing to learn")
-    return Vector(x.shape[1], float(np.mean(mean)), scale)
+    return Vector(x.shape[1], float(np.mean(mean)), scale or 1.0)
 
 
 def mapped(path: Path) -> np.ndarray:

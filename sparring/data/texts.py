@@ -35,24 +35,28 @@ def fill(
     path: Path,
     spelling: str,
     length: int | None,
+    whole: bool,
     aside: Path,
     size: int | None,
     fit: str,
     seed: int,
     progress: Callable[[int, int], object],
 ) -> None:
-    """Fills an entry of the cache with the texts of a file, cut as `spelling` says, of at most `length` tokens."""
+    """Fills an entry of the cache with the texts of a file, cut as `spelling` says, of at most `length` tokens.
+
+    whole: to be measured, not learned from, so they may be few and say the same, and one alone is held out.
+    """
     found = list(read(path))
     lines = [line for line in found if isinstance(line, Line)]
     problems = [line for line in found if isinstance(line, Problem)]
-    refuse(path, lines, problems)
+    refuse(path, lines, problems, whole)
     progress(0, len(lines))
     told = [line.text for line in lines]
     how, why = chosen(told) if spelling == "auto" else (cast(How, spelling), f"{spelling}, as asked")
     table = learn(told, how)
     rows, lines = cut(lines, table, length, problems)
-    refuse(path, lines, problems)
-    if len(table.known) < 3:
+    refuse(path, lines, problems, whole)
+    if len(table.known) < 3 and not whole:
         raise DataError(
             f"{path} is written with one token, {table.known[1]!r}: there is nothing to choose; "
             "give --spelling characters, or lines that differ"
@@ -65,7 +69,7 @@ def fill(
     hashed = [int.from_bytes(blake2b(row.tobytes(), digest_size=8, key=salt).digest(), "big") for row in x]
     keys = np.array(hashed, np.uint64)
     order = np.argsort(keys, kind="stable")
-    heldout = hold_out(keys[order], None)
+    heldout = np.arange(len(keys)) == 0 if whole else hold_out(keys[order], None)
     fingerprint = blake2b(json.dumps(table.asdict()).encode(), digest_size=16)
     for name, which in (("train", order[~heldout]), ("heldout", order[heldout])):
         np.save(aside / f"{name}.npy", x[which])
@@ -142,10 +146,10 @@ def cut(
     return kept, left
 
 
-def refuse(path: Path, lines: list[Line], problems: list[Problem]) -> None:
-    """DataError where too few lines are left to learn from."""
-    different = len({line.text for line in lines})
-    if different >= LEAST:
+def refuse(path: Path, lines: list[Line], problems: list[Problem], whole: bool) -> None:
+    """DataError where too few lines are left to learn from, or of a `whole` to be measured."""
+    different, least = len(lines if whole else {line.text for line in lines}), 2 if whole else LEAST
+    if different >= least:
         return
     kinds = Counter(p.kind for p in problems)
     told = ", ".join(f"{n:,} {kind}" for kind, n in sorted(kinds.items()))
@@ -154,7 +158,7 @@ def refuse(path: Path, lines: list[Line], problems: list[Problem]) -> None:
     what = (
         "is empty" if not lines and not problems else f"has too few different lines that can be used, {different}{why}"
     )
-    raise DataError(f"{path} {what}; at least {LEAST} are needed, a text a line{out}")
+    raise DataError(f"{path} {what}; at least {least} are needed, a text a line{out}")
 
 
 def notes(path: Path, rows: list[list[int]], keys: np.ndarray, problems: list[Problem]) -> Iterator[str]:

@@ -13,6 +13,7 @@ What has learned has seen the training examples only, never those held out.
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 
 from ..data import Dataset, Split
 from ..metrics import Bank
+from ..names import tried
 from ..spaces import Frames, Image, Space, Tokens, Vector, shape
 from . import kept, learned, weights
 from .contract import ExtractorError, batch_of, features, place, planes, played
@@ -152,7 +154,8 @@ def _bank(extractor: nn.Module, x: Tensor) -> Bank:
 
 
 def _made(name: str, thing: Any, m: Making, resize: str) -> nn.Module:
-    extractor = EXTRACTORS[name](m) if name in EXTRACTORS else own(thing, name)
+    with tried(f"--extractor {name}") if name not in EXTRACTORS else nullcontext():
+        extractor = EXTRACTORS[name](m) if name in EXTRACTORS else own(thing, name)
     if hasattr(extractor, "side"):
         _pictures(m.space, name)
         extractor = Sized(extractor, resize)
