@@ -65,7 +65,7 @@ PROOFS = {
     "faces-32": Proof(EIGHT_MINUTES, 3, FACES, threads=2),
     "faces-32-not-lazy": Proof((*EIGHT_MINUTES, "--lazy", "1"), 3, FACES, threads=2),
     "faces-32-adam": Proof((*EIGHT_MINUTES, "--optimizer", "adam"), 3, FACES, threads=2),
-    "faces-64": Proof(("faces", "--size", "64", "--minutes", "40"), 1, {"valid": (0.8, 1)}),
+    "faces-64": Proof(("faces", "--size", "64", "--minutes", "40"), 3, {"valid": (0.8, 1)}),
     "faces-64-adam": Proof(
         ("faces", "--size", "64", "--samples", "240000", "--optimizer", "adam"), 1, {"valid": (0.8, 1)}
     ),
