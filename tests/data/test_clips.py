@@ -131,7 +131,7 @@ def test_clips_are_known_by_themselves(tmp_path, photos):
     (tmp_path / "photos").rename(tmp_path.parent / "photos")
     d = data.open(tmp_path)
     assert isinstance(d.spec.c, Frames) and data.open(tmp_path, condition="past").spec == d.spec
-    assert "4 clips of 9 to 9 frames, 1 of them held out" in data.summary(d)
+    assert "4 clips of 9 frames, 1 of them held out" in data.summary(d)
     with pytest.raises(DataError, match="4 usable pictures"):
         data.open(tmp_path, condition="none")
     assert data.open(tmp_path.parent / "photos").spec.c is None
