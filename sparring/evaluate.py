@@ -158,7 +158,7 @@ def evaluate(
         report["ceiling"] = {**numbers(best), **{k: finite(v) for k, v in truth.items()}}
         source = "other real ones" if others is not None else "the rest"
         few = min(len(held.x), len(good.x)) < min(len(real), len(fake))
-        fewer = "; of fewer, so what is biased, such as fid, is higher there" if few else ""
+        fewer = "; of fewer, so fid, which is biased, is higher there" if few and "fid" in best else ""
         report["notes"].append(f"real against real: {len(held.x)} samples against {len(good.x)} of {source}{fewer}")
     return report
 
