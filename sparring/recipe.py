@@ -28,6 +28,8 @@ from .terms import classified, interpolated, named
 from .train import Method, as_given
 from .worlds import WORLDS
 
+SMALL = 2**15  # examples of a step times the width of a layer
+
 
 def plan(r: Recipe, data: Dataset, device: torch.device) -> tuple[Recipe, list[str]]:
     """The recipe with every choice made, and the reasons in words."""
@@ -63,6 +65,10 @@ def plan(r: Recipe, data: Dataset, device: torch.device) -> tuple[Recipe, list[s
         reasons.append(f"slope penalties: r1 {r.r1:g} and r2 {r.r2:g} ({usual} if left out){often}; batch {r.batch}")
     if r.optimizer == "soap":
         reasons.append(f"optimizer: soap, lr {r.lr:g} and lr_D {r.lr_D:g}; its steps cost more, and fewer are needed")
+    small = isinstance(spec.x, Vector) and ":" not in r.net and (r.batch or 0) * (r.width or 0) <= SMALL
+    if small and device.type == "cpu" and not r.threads:
+        r = replace(r, threads=1)
+        reasons.append("threads: 1, for steps as small as these gain nothing by more")
     if r.precision == "auto":
         pictures = isinstance(spec.x, Image)
         r = replace(r, precision="bf16" if pictures and machine.fast_bf16(device) else "fp32")

@@ -84,6 +84,7 @@ def start(r: Recipe, path: Path) -> dict[str, Any]:
     with parallel.joined(device):
         data = open_data(r)
         r, reasons = recipe.plan(r, data, device)
+        machine.pick(r.device, r.threads)  # as many threads as were chosen
         state, look = begin(r, data, device), extractor(r, data, device)
         trial = tryout(r, state, data, device)
         rehearse(trial.recipe, trial.method, trial.state, batches(trial), data, look)
