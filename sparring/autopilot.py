@@ -294,7 +294,8 @@ def unsettle(run: Run) -> None:
     """Takes back that it was enough: the run was given another length since."""
     if why := run.why or (settling(run) and "its plateau"):
         told = f"what ended it, {why}, does so no more", "another length was asked for"
-        run.findings.append({"seen": run.state.seen, **Finding("longer", run.state.seen, *told, "note")._asdict()})
+        row = Finding("longer", run.state.seen, *told, "note")._asdict()
+        run.findings.append({"seen": run.state.seen, **row, "act": {}})
     run.acts, run.why = [act for act in run.acts if act.remedy != "settled"], ""
     run.longer = run.state.seen
 

@@ -59,7 +59,7 @@ def run(folder: Path, deep: bool, device: str, threads: int) -> tuple[list[dict[
     seen = f"{rows[-1]['seen']:,} samples" if rows else "no line of stats.jsonl yet"
     lines = [f"{folder}: {seen}, {len(rows):,} rows", *told(found, rows, "samples")]
     for row in written:
-        if "act" in row or row["name"] == "longer":
+        if "act" in row:
             lines.append(f"what was done: {row['evidence']}: {row['advice']}")
     if deep:
         for finding in look_deep(folder, device, threads):
