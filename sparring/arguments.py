@@ -133,11 +133,11 @@ def _options(p: Parser, path: Path, length: bool) -> str:
     if not isinstance(options, dict):
         raise RequestError(f"--config {path} holds no options: write one a line, such as `lr: 0.001`")
     if own := options.pop("format", None) is not None:
-        del options["minutes"]
+        options.pop("minutes", None)
     for name in map(str, options):
         if name not in names:
             raise RequestError(f"--config {path}: {name!r} is no option{nearest(name, names)}")
     if length:
-        shorter = by_length(Recipe(**options)) if own else []
-        options = {k: v for k, v in options.items() if k not in ("samples", "minutes", *shorter)}
+        intervals = by_length(Recipe(**options)) if own else []
+        options = {k: v for k, v in options.items() if k not in ("samples", "minutes", *intervals)}
     return yaml.safe_dump(options)

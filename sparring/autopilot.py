@@ -254,7 +254,7 @@ def enough(run: Run) -> bool:
     measured = judged(run) if run.first else []
     if r.stop == "target":
         why = stopping.reached(measured, float((r.target or "").partition("=")[2]))
-    if r.stop == "plateau" and not settling(run) and begun(run):
+    if r.stop == "plateau" and measured and not settling(run) and begun(run):
         why = stopping.plateau([m for m in measured if m.seen > run.longer], r.patience or 0)
     if r.stop != "budget" and parallel.agree(bool(why)):
         telling = accuracy(run)

@@ -1,4 +1,5 @@
-"""What a run leaves in its folder as it goes: sheets, measures, checkpoints, the generator, the card."""
+"""What a run leaves in its folder as it goes: sheets, measures, checkpoints and how they are taken up, the generator,
+the card."""
 
 from __future__ import annotations
 
@@ -13,8 +14,12 @@ import torch
 from . import __version__, autopilot, generators, machine, parallel, sheets
 from .evaluate import evaluate
 from .extractors import Making, reference
+from .names import RequestError
 from .progress import tell
+from .remedies import Act
+from .settings import Recipe, difference
 from .spaces import Frames
+from .spaces import from_json as spec_from_json
 from .spaces import to_json as spec_json
 
 if TYPE_CHECKING:
@@ -94,6 +99,34 @@ def save(run: Run, seconds: float) -> None:
         tree = {"state": s.save(), "seconds": seconds, "tally": tally} | told
         run.folder.save(s.seen, tree | meaning, keep=4 if r.autopilot == "act" else 2, best=autopilot.best_seen(run))
         write_generator(run, s.seen)
+
+
+def take_up(run: Run, saved: dict[str, Any]) -> None:
+    """The run as the checkpoint has it."""
+    refuse_changes(run, saved)
+    autopilot.take(run, saved)
+    run.seconds, run.findings = saved["seconds"], saved["findings"]
+    run.acts = [Act(**act) for act in saved["acts"]]
+    run.why, run.begun_on = saved.get("why", ""), saved.get("begun_on", run.begun_on)
+    run.longer = saved.get("longer", 0)
+
+
+def refuse_changes(run: Run, saved: dict[str, Any]) -> None:
+    """A checkpoint goes on only with the recipe and the data it began with."""
+    changed = difference(Recipe.of(saved["recipe"]), run.recipe)
+    if saved["spec"] != spec_json(run.data.spec):
+        began, now = spec_from_json(saved["spec"]), run.data.spec
+        what, a, b = ("samples", began.x, now.x) if began.x != now.x else ("conditions", began.c, now.c)
+        changed = f"the {what} of {run.recipe.data} were {a} when the run began and are {b} now"
+    elif not changed and saved["fingerprint"] != run.data.card["fingerprint"]:
+        changed = (
+            f"the content of {run.recipe.data} has changed since the run began "
+            f"(fingerprint {saved['fingerprint'][:12]} then, {run.data.card['fingerprint'][:12]} now)"
+        )
+    if changed:
+        raise RequestError(
+            f"{run.folder.path} cannot go on: {changed}; put it back, or start a new run with another --run"
+        )
 
 
 def write_generator(run: Run, seen: int) -> None:

@@ -68,7 +68,7 @@ def plan(r: Recipe, data: Dataset, device: torch.device) -> tuple[Recipe, list[s
     small = isinstance(spec.x, Vector) and ":" not in r.net and (r.batch or 0) * (r.width or 0) <= SMALL
     if small and device.type == "cpu" and not r.threads:
         r = replace(r, threads=1)
-        reasons.append("threads: 1, for steps as small as these gain nothing by more")
+        reasons.append("threads: 1, for steps are small; for more give --threads")
     if r.precision == "auto":
         pictures = isinstance(spec.x, Image)
         r = replace(r, precision="bf16" if pictures and machine.fast_bf16(device) else "fp32")

@@ -23,7 +23,7 @@ from . import data as data_room
 from .chance import generator
 from .data import Dataset
 from .folder import RunFolder
-from .keeping import draw_film, draw_sheet, measured, record, save, say, the_better, write_card
+from .keeping import draw_film, draw_sheet, measured, record, save, say, take_up, the_better, write_card
 from .names import RequestError
 from .optimizers import OPTIMIZERS
 from .players import check_players
@@ -31,11 +31,9 @@ from .probes import BANK, Panel, panel, probe
 from .progress import Progress, tell
 from .rehearsal import rehearse
 from .remedies import Act
-from .settings import Recipe, difference, with_intervals
+from .settings import Recipe, with_intervals
 from .sides import panel_extractor
 from .spaces import Tokens, Vector, at_once, shape
-from .spaces import from_json as spec_from_json
-from .spaces import to_json as spec_json
 from .stopping import stopping
 from .symptoms import far_off
 from .tally import Tally
@@ -136,16 +134,6 @@ def resume(path: Path, samples: int | None = None, minutes: float | None = None,
                 what = "is over: its last measures and its report are made anew" if over else "goes on"
                 tell(f"{path} {what}, at {state.seen:,} of {autopilot.end(run):,} samples")
             return play(run)
-
-
-def take_up(run: Run, saved: dict[str, Any]) -> None:
-    """The run as the checkpoint has it."""
-    refuse_changes(run, saved)
-    autopilot.take(run, saved)
-    run.seconds, run.findings = saved["seconds"], saved["findings"]
-    run.acts = [Act(**act) for act in saved["acts"]]
-    run.why, run.begun_on = saved.get("why", ""), saved.get("begun_on", run.begun_on)
-    run.longer = saved.get("longer", 0)
 
 
 def lengthen(run: Run, samples: int | None, minutes: float | None) -> None:
@@ -261,24 +249,6 @@ def log(run: Run, seconds: float, shown: Panel) -> tuple[str, Act | None]:
         run.history.append(row)
     act = autopilot.act_on(run, autopilot.findings(run), afresh)
     return f"{row['images_per_second']:,.0f}/s, score real {row['score/real']:+.2f} fake {row['score/fake']:+.2f}", act
-
-
-def refuse_changes(run: Run, saved: dict[str, Any]) -> None:
-    """A checkpoint goes on only with the recipe and the data it began with."""
-    changed = difference(Recipe.of(saved["recipe"]), run.recipe)
-    if saved["spec"] != spec_json(run.data.spec):
-        began, now = spec_from_json(saved["spec"]), run.data.spec
-        what, a, b = ("samples", began.x, now.x) if began.x != now.x else ("conditions", began.c, now.c)
-        changed = f"the {what} of {run.recipe.data} were {a} when the run began and are {b} now"
-    elif not changed and saved["fingerprint"] != run.data.card["fingerprint"]:
-        changed = (
-            f"the content of {run.recipe.data} has changed since the run began "
-            f"(fingerprint {saved['fingerprint'][:12]} then, {run.data.card['fingerprint'][:12]} now)"
-        )
-    if changed:
-        raise RequestError(
-            f"{run.folder.path} cannot go on: {changed}; put it back, or start a new run with another --run"
-        )
 
 
 # -- setting the table ------------------------------------------------------------------------------------------------

@@ -204,7 +204,7 @@ class Recipe:
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """bf16: networks in bfloat16 where the processor is fast at it; parameters, losses and penalties stay float32"""
     threads: int = 0
-    """of the CPU; 0 = all cores, but one for steps as small as those of points are, which gain nothing by more"""
+    """of the CPU; 0 = all cores, but one for steps as small as those of points"""
     log_every: int | None = None
     """samples between two lines of stats.jsonl"""
     sample_every: int | None = None

@@ -13,7 +13,6 @@ What has learned has seen the training examples only, never those held out.
 
 import math
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -154,8 +153,11 @@ def _bank(extractor: nn.Module, x: Tensor) -> Bank:
 
 
 def _made(name: str, thing: Any, m: Making, resize: str) -> nn.Module:
-    with tried(f"--extractor {name}") if name not in EXTRACTORS else nullcontext():
-        extractor = EXTRACTORS[name](m) if name in EXTRACTORS else own(thing, name)
+    if name in EXTRACTORS:
+        extractor = EXTRACTORS[name](m)
+    else:
+        with tried(f"--extractor {name}"):
+            extractor = own(thing, name)
     if hasattr(extractor, "side"):
         _pictures(m.space, name)
         extractor = Sized(extractor, resize)
